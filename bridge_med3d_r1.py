@@ -1,0 +1,109 @@
+"""The bridge from vision to language: adaptive weighted pooling, projection, residual alignment (paper 3.1)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from transformers import initialization as init
+
+from .blocks3d_med3d_r1 import conv3d_of_blocks, sincos_position_embedding
+from .configuration_med3d_r1 import Med3DR1Config
+
+
+class Med3DR1Bridge(nn.Module):
+    """Vision tokens (N, L, C) -> tokens of the decoder's width (N, T, E).
+
+    Standardisation (optional) -> adaptive weighted pooling, a learned strided convolution (paper 3.1) -> projection
+    and LayerNorm -> residual alignment with the text anchor (paper eq. 2-3) -> position embedding and LayerNorm
+    (optional, release).
+    """
+
+    def __init__(self, config: Med3DR1Config):
+        super().__init__()
+        vision, width, eps = config.vision_config, config.text_config.hidden_size, config.bridge_layer_norm_eps
+        self.config = config
+        self.pool = nn.Conv3d(vision.hidden_size, width, tuple(config.pool_size), stride=tuple(config.pool_size))
+        self.projection = nn.Linear(width, width)
+        self.projection_norm = nn.LayerNorm(width, eps=eps)
+        self.register_buffer("text_anchor", torch.zeros(width))
+        if config.residual_alignment:
+            self.gate = nn.Sequential(
+                nn.Linear(2 * width, width), nn.ReLU(), nn.Linear(width, 1 if config.gate == "token" else width)
+            )
+        if config.output_position_embedding:
+            self.position_embedding = nn.Parameter(torch.zeros(1, config.num_image_tokens, width))
+            self.output_norm = nn.LayerNorm(width, eps=eps)
+        if config.feature_standardization:
+            self.register_buffer("feature_mean", torch.zeros(vision.num_tokens, vision.hidden_size))
+            self.register_buffer("feature_std", torch.ones(vision.num_tokens, vision.hidden_size))
+            self.register_buffer("feature_limit", torch.tensor(math.inf))
+
+    def initialize_tables(self):
+        """The state before any data was seen: no anchor, sine-cosine positions, identity standardisation."""
+        init.zeros_(self.text_anchor)
+        if self.config.output_position_embedding:
+            table = sincos_position_embedding(self.config.pooled_grid, self.position_embedding.shape[-1])
+            init.copy_(self.position_embedding, table[None])
+        if self.config.feature_standardization:
+            init.zeros_(self.feature_mean)
+            init.ones_(self.feature_std)
+            init.constant_(self.feature_limit, math.inf)
+
+    @torch.no_grad()
+    def set_feature_statistics(self, mean: torch.Tensor, std: torch.Tensor, limit: float = 6.0):
+        """Standardise by these statistics of the encoder's tokens from now on.
+
+        Args:
+            mean, std: (L, C), over the volumes of the training set, one a position and channel.
+            limit: standardised values are clamped to +- this.
+
+        Raises:
+            ValueError: the configuration has no standardisation, or a standard deviation is not positive.
+        """
+        if not self.config.feature_standardization:
+            raise ValueError("this bridge does not standardise: set feature_standardization=True in the configuration")
+        if not bool((std > 0).all()):
+            raise ValueError("std holds values that are not positive; clamp it away from zero first")
+        self.feature_mean.copy_(mean)
+        self.feature_std.copy_(std)
+        self.feature_limit.fill_(limit)
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """
+        Args:
+            features: (N, L, C), patch tokens of the vision tower.
+
+        Returns:
+            tokens (N, T, E), and the gate s of paper eq. 3, (N, T, 1) or (N, T, E), None without alignment.
+        """
+        vision = self.config.vision_config
+        if tuple(features.shape[1:]) != (vision.num_tokens, vision.hidden_size):
+            raise ValueError(
+                f"encoded tokens are {tuple(features.shape)}; this model takes "
+                f"(N, {vision.num_tokens}, {vision.hidden_size})"
+            )
+        if self.config.feature_standardization:
+            features = (features - self.feature_mean) / self.feature_std
+            features = torch.minimum(torch.maximum(features, -self.feature_limit), self.feature_limit)
+        grid = features.transpose(1, 2).unflatten(2, vision.grid)
+        tokens = self.projection_norm(self.projection(conv3d_of_blocks(grid, self.pool)))
+        gate = None
+        if self.config.residual_alignment:
+            anchor = self.text_anchor.expand_as(tokens)
+            gate = torch.sigmoid(self.gate(torch.cat([tokens, anchor], dim=-1)))
+            tokens = gate * anchor + (1 - gate) * tokens
+        return self._finish(tokens), gate
+
+    def blank_tokens(self) -> torch.Tensor:
+        """(T, E): what the decoder would get from a volume of which nothing but the text anchor came through."""
+        return self._finish(self.text_anchor.expand(1, self.config.num_image_tokens, -1))[0]
+
+    def _finish(self, tokens: torch.Tensor) -> torch.Tensor:
+        if not self.config.output_position_embedding:
+            return tokens
+        return self.output_norm(tokens + self.position_embedding)
+
+
+__all__ = ["Med3DR1Bridge"]
