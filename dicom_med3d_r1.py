@@ -6,9 +6,11 @@ patient's name, number and dates are never loaded. Pixels are decoded slice by s
 Rules, each with its threshold:
     files          those with "DICM" at byte 128 count; others, a DICOMDIR, objects without an image and localizers
                    are left out
-    series         the one with most slices among the axial series of the modality (CT unless `modality` says
-                   otherwise); of equals the one with the lowest series number, then the lowest SeriesInstanceUID.
-                   `series` names one by description, number or SeriesInstanceUID
+    modality       CT where there is one. Where there is none another is read, with a `VolumeWarning`: whether its
+                   numbers can be HU the HU guard decides. `modality="CT"` refuses it
+    series         the one with most slices among the axial series of the modality; of equals the one with the lowest
+                   series number, then the lowest SeriesInstanceUID. `series` names one by description, number or
+                   SeriesInstanceUID
     order          by position along the slices' normal, the cross product of row and column direction
     spacing        from the positions; SliceThickness counts only for a scan of a single slice
     duplicates     within 0.01 mm of each other along the normal: dropped where place and pixels are the same, refused
@@ -104,7 +106,7 @@ def open_dicom(
     *,
     name: str,
     series: str | int | None = None,
-    modality: str | None = "CT",
+    modality: str | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> CTVolume:
     """Read the headers of DICOM files and make one volume of one of their series.
@@ -113,7 +115,7 @@ def open_dicom(
         sources: files; those that are not DICOM are left out.
         name: how messages call the scan.
         series: description, number or SeriesInstanceUID of the series to read; by default the largest axial one.
-        modality: which modality to read; None reads any. Values of another modality than CT are not HU.
+        modality: the modality to read; by default CT, else with a warning what there is.
         max_bytes: bytes that the decoded voxels may take.
 
     Returns:
@@ -180,16 +182,20 @@ def _choose(
             )
     else:
         candidates = every
-    readable = [series for series in candidates if modality in (None, series.modality)]
-    if not readable:
+    readable = [series for series in candidates if series.modality == (modality or "CT")]
+    if not readable and modality is not None:
         raise VolumeError(
             name,
-            f"the modality must be {modality}: only a CT is stored in Hounsfield units",
+            f"the modality must be {modality}",
             "modality " + ", ".join(sorted({series.modality or "unknown" for series in candidates})),
-            f"If it is to be read all the same, pass `modality=None`. There are: {listing}.",
+            f"Leave `modality` out to read it all the same. There are: {listing}.",
         )
+    readable = readable or candidates
     best, *others = [series for series in readable if series.is_axial] or readable
     notes = []
+    if modality is None and best.modality != "CT":
+        notes.append(f"The modality is {best.modality or 'not told'}: only a CT is stored in Hounsfield units.")
+        warnings.warn(f"{name}: {notes[-1]}", VolumeWarning, stacklevel=2)
     if len(every) > 1:
         notes.append(f"One series of {len(every)} was read: {best}. All of them: {listing}.")
     if wanted is None and any(other.slices == best.slices for other in others):

@@ -256,7 +256,7 @@ def open_gzip(stream: BinaryIO) -> BinaryIO:
         threaded = importlib.import_module("isal.igzip_threaded")
     except ImportError:
         return gzip.GzipFile(fileobj=stream)
-    return threaded.open(stream, "rb", threads=1)
+    return threaded.open(stream, "rb", threads=1, block_size=1 << 18)  # the default of 1 MiB holds 15 MB more
 
 
 def stream_blocks(

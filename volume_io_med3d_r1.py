@@ -57,7 +57,7 @@ def open_volume(
     affine: np.ndarray | None = None,
     orientation: str | None = None,
     series: str | int | None = None,
-    modality: str | None = "CT",
+    modality: str | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> CTVolume | PreparedVolume:
     """Open a scan. Headers are read and checked now, voxels when `blocks` of the result is called.
@@ -76,7 +76,7 @@ def open_volume(
         affine: (4, 4), maps voxel indices, axes as for `spacing`, to millimetres RAS+. Instead of the two others.
         orientation: the direction in which each axis grows, as in "SPL" (the default for arrays) or "RAS".
         series: of DICOM, the description, number or SeriesInstanceUID of the series to read.
-        modality: of DICOM, the modality to read; None reads any, though only CT is stored in HU.
+        modality: of DICOM, the modality to read; by default CT, else with a warning what there is.
         max_bytes: bytes of voxels, or of a zip's members, that the source may claim.
 
     Returns:

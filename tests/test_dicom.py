@@ -440,11 +440,13 @@ class TestSeries:
         for label in ("number 2 'Chest 5.0' (CT, 3 slices)", "number 5 'T2' (MR, 9 slices)"):
             assert label in str(caught.value)
 
-    def test_one_of_another_modality_has_to_be_asked_for(self, folder):
-        with pytest.raises(VolumeError, match=r"modality must be CT.*found modality MR.*`modality=None`"):
-            read(folder, series="T2")
-        assert read(folder, series="T2", modality="MR").shape == (9, 5, 4)
-        assert read(folder, modality=None).headers["modality"] == "MR"
+    def test_ct_goes_first_and_another_modality_is_read_with_a_warning(self, folder):
+        assert read(folder).headers["modality"] == "CT"
+        with pytest.warns(VolumeWarning, match="The modality is MR: only a CT is stored in Hounsfield units"):
+            assert read(folder, series="T2").shape == (9, 5, 4)
+        assert read(folder, modality="MR").headers["modality"] == "MR"
+        with pytest.raises(VolumeError, match=r"modality must be CT.*found modality MR.*Leave `modality` out"):
+            read(folder, series="T2", modality="CT")
 
     def test_of_equals_the_lowest_number_is_read(self, tmp_path):
         for number in (12, 3, 4):
