@@ -1,0 +1,150 @@
+"""The one parser of Med3D-R1's answers, shared by the processor, the rewards and the evaluation. Text only, no torch.
+
+The layout is the paper's (arXiv 2602.01200),
+
+    <think>what the scan shows, and what follows from it</think><answer>B</answer>
+
+and without reasoning `<answer>B</answer>`. `valid` is strict about the layout. The letter is read leniently, because
+other systems write it in many ways and because a sloppy layout is punished elsewhere (the format reward); but where
+two different letters stand, none is taken: a guess would be scored as if the model had made up its mind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Names of the options, in order."""
+
+
+@dataclass(frozen=True)
+class ParsedAnswer:
+    """What an output of the model says.
+
+    Attributes:
+        reasoning: text of the think block, stripped; "" where there is none.
+        answer: text of the answer block, stripped; without one, what follows the reasoning, or a text without any
+            tag as a whole.
+        letter: the option that the answer names, or None: no letter, letters that differ, a letter that was not
+            offered, or a letter beside the text of another option.
+        valid: the layout holds: each tag exactly once, in order, nothing empty, only white space outside.
+    """
+
+    reasoning: str
+    answer: str
+    letter: str | None
+    valid: bool
+
+
+def parse_answer(text: str, options: Sequence[str] | None = None, think: bool = True) -> ParsedAnswer:
+    """Read an output of the model, or of any other system that was asked the same question.
+
+    Args:
+        text: the decoded completion.
+        options: the options' texts, A first. With them an answer may also be an option's text, and only offered
+            letters count. Without them any letter does.
+        think: whether reasoning was asked for, which decides the layout that is `valid`.
+
+    >>> parse_answer("<think>Dilated airways.</think><answer>(B) Bronchiectasis</answer>").letter
+    'B'
+    >>> parse_answer("The answer is B or C.").letter is None
+    True
+    """
+    reasoning, answer = _split(text)
+    return ParsedAnswer(reasoning, answer, find_letter(answer, options), has_layout(text, think))
+
+
+_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+_TAG = re.compile("|".join(_TAGS))
+
+
+def has_layout(text: str, think: bool = True) -> bool:
+    """Whether the text is exactly one non-empty think block (if asked for) and one non-empty answer block, in order.
+
+    >>> has_layout("<think>x</think>\\n<answer>A</answer>"), has_layout("<answer>A</answer> I think")
+    (True, False)
+    """
+    if tuple(_TAG.findall(text)) != (_TAGS if think else _TAGS[2:]):
+        return False
+    pieces = [piece.strip() for piece in _TAG.split(text)]
+    return all(pieces[1::2]) and not any(pieces[::2])
+
+
+_THINK_BLOCK = re.compile(r"<think>(.*?)(?:</think>|<answer>|\Z)", re.DOTALL)
+_ANSWER_BLOCK = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """(reasoning, answer) of an output, however broken its layout is."""
+    before, closed, after = text.partition("</think>")
+    think_block = _THINK_BLOCK.search(text)
+    reasoning = think_block[1] if think_block else before if closed else ""
+    answers = _ANSWER_BLOCK.findall(text)
+    if answers:
+        answer = "\n".join(answers)
+    elif closed:
+        answer = after
+    else:  # an open think block was cut off before anything was answered
+        answer = "" if think_block else text
+    return reasoning.strip(), answer.strip()
+
+
+# A letter that stands alone: no part of a word, of a contraction ("I'm") or of a compound ("B-cell").
+_LETTER = r"(?<!\w)(?<!\w['-])([A-Za-z])(?!\w|['-]\w)"
+_CAPITAL = _LETTER.replace("a-z", "")
+_ANNOUNCED = r"\b(?i:answer|option|choice|letter|choose|select|pick)(?i:\s++(?:is|was))?+\s*+[:=]?+[\s\"'(\[{]*+"
+_NEXT_WORDS = r"(?:and|or|is|are|but|not|for|since|because)\b"
+_STATEMENTS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\A\W*" + _LETTER + r"\s*(?:[).:,;\]}]|\Z)",  # b, "B.", b) emphysema
+        r"(?<!\w)[(\[{]\s*" + _LETTER + r"\s*[)\]}]",  # (b)
+        _ANNOUNCED + _LETTER + r"\s*(?:[^\w\s]|\Z)",  # the answer is b.
+        _ANNOUNCED + _CAPITAL,  # option B shows
+        r"\A\W*(?![AI]\b)" + _CAPITAL,  # B emphysema; but "A nodule", "I see"
+        # I go for B, since. Neither article nor pronoun stands before these; nor "Kerley B lines", "type B dissection".
+        _CAPITAL + r"(?=\s*(?:\Z|\n|'(?!\w)|[^\w\s'-])|\s+(?:[-\u2013\u2014]\s|[A-Z](?![\w'-])|" + _NEXT_WORDS + r"))",
+    )
+)
+_DENIED_LETTER = re.compile(r"\b(?i:not|neither|nor)\s+(?:(?i:option|answer)\s+)?[A-Z]\b")
+_DENIAL = re.compile(r"\b(?:no|not|without|absent|neither|nor|never|excluded?s?)\b[^.,;:!?\n]*\Z")
+
+
+def find_letter(answer: str, options: Sequence[str] | None = None) -> str | None:
+    """The one option that an answer names, by its letter or else by its text.
+
+    Args:
+        answer: the answer alone, without the reasoning.
+        options: the options' texts, A first.
+
+    >>> find_letter("It is emphysema.", ["Atelectasis", "Emphysema"])
+    'B'
+    """
+    answer, named = _take_out_options(answer, options or ())
+    answer = re.sub(r"[*_`]+", " ", answer).replace("\u2019", "'")  # Markdown's emphasis, typographic apostrophes
+    answer = _DENIED_LETTER.sub(" ", answer)
+    stated = {letter.upper() for statement in _STATEMENTS for letter in statement.findall(answer)}
+    candidates = stated or named
+    if len(candidates) != 1 or (named and not candidates <= named):
+        return None
+    letter = candidates.pop()
+    return letter if options is None or letter in LETTERS[: len(options)] else None
+
+
+def _take_out_options(answer: str, options: Sequence[str]) -> tuple[str, set[str]]:
+    """Replace the options' texts by a neutral word, so that letters inside them are none, and name those affirmed."""
+    named = set()
+    by_length = sorted(zip(LETTERS, options, strict=False), key=lambda option: -len(option[1]))
+    for letter, option in by_length:  # the longest first: one text may be a part of another
+        words = r"\s+".join(re.escape(word) for word in option.split())
+        mention = re.compile(rf"(?<!\w){words}(?:e?s)?(?!\w)", re.IGNORECASE)
+        for found in mention.finditer(answer) if words else ():
+            if not _DENIAL.search(answer[: found.start()].lower()):
+                named.add(letter)
+        answer = mention.sub("mentioned", answer) if words else answer
+    return answer, named
+
+
+__all__ = ["LETTERS", "ParsedAnswer", "find_letter", "has_layout", "parse_answer"]
