@@ -143,7 +143,7 @@ def describe(prepared: PreparedVolume) -> str:
         f"axes grow towards {record['source_orientation']}, tilted {record['tilt_degrees']:.1f} degrees",
         f"HU              {record['hu_min']:g} to {record['hu_max']:g}",
         f"model sees      {depth} x {height} x {width} voxels (D, H, W), {_times(prepared.spacing)} mm, "
-        f"shrunk by {_times(record['resampling'])}",
+        f"one for {_times(record['resampling'])} stored",
     ]
     for label, key in (("cropped", "cropped_mm"), ("air added", "padded_mm")):
         sides = [f"{side} {millimetres:.0f} mm" for side, millimetres in record[key].items() if millimetres >= 0.5]

@@ -1,0 +1,242 @@
+"""The command line, `med3d-r1 <verb>`: what can be said. What is done stands in verbs.py, which loads on first use.
+
+Results go to stdout, progress, warnings and errors to stderr. Exit status: 0 done, 2 wrong arguments or files,
+3 the scan was refused, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+PROGRAM = "med3d-r1"
+WRONG_INPUT, REFUSED_SCAN, INTERRUPTED = 2, 3, 130
+
+DESCRIPTION = """Med3D-R1: reads a chest CT, reasons about it in words, and answers.
+Research software, not a medical device."""
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows the defaults that say something, and keeps the examples as they are typed."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs. `args.verb` names a function `run_<verb>` of verbs.py, or the demo."""
+    parser = argparse.ArgumentParser(PROGRAM, description=DESCRIPTION, formatter_class=_HelpFormatter)
+    parser.add_argument("--version", action="store_true", help="print the version and leave")
+    verbs = parser.add_subparsers(dest="verb", metavar="verb")
+
+    def verb(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=f"example:\n  {PROGRAM} {name} {example}",
+            formatter_class=_HelpFormatter,
+        )
+        added.add_argument("--verbose", action="store_true", help="show what the libraries say, and where errors arise")
+        return added
+
+    _add_init(verb("init", "make a model folder from a preset", "--preset tiny --out tiny-model"))
+    _add_inspect(verb("inspect", "show what the model sees of a scan", "scan.nii.gz --png planes.png"))
+    _add_diagnose(
+        verb(
+            "diagnose",
+            "answer a question on a scan",
+            'scan.nii.gz --model tiny-model --question "What is seen?" --option Emphysema --option Atelectasis',
+        )
+    )
+    _add_report(verb("report", "write the report of a scan", "scan.nii.gz --model tiny-model"))
+    _add_convert(
+        verb("convert", "turn a checkpoint of the authors' release into ours", "projector.pth --out bridge.safetensors")
+    )
+    demo = verb(
+        "demo", "make a tiny untrained model and a synthetic scan, and try the other verbs on them", "--out demo"
+    )
+    demo.add_argument("--out", type=Path, default=Path("med3d-r1-demo"), help="folder for what is made")
+    return parser
+
+
+def _add_init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--preset", choices=("tiny", "3b"), required=True, help="tiny: for two CPU cores; 3b: the paper's"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new folder")
+    parser.add_argument(
+        "--language-model", metavar="ID|DIR", help="decoder to start from; 3b: Qwen/Qwen2.5-3B-Instruct"
+    )
+    parser.add_argument("--vision-weights", metavar="FILE", help="pretrained vision tower, ours or the release's")
+    parser.add_argument("--gate", choices=("token", "channel"), default="token", help="token: paper; channel: release")
+    parser.add_argument("--no-residual-alignment", action="store_true", help="the paper's ablation")
+    parser.add_argument(
+        "--output-position-embedding", action="store_true", help="position embedding and norm behind the gate (release)"
+    )
+    parser.add_argument(
+        "--feature-standardization",
+        action="store_true",
+        help="standardise the vision tower's tokens by stored statistics",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of everything that starts random")
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "scan",
+        nargs="+",
+        metavar="SCAN",
+        help="NIfTI, DICOM (folder, .zip or file), .npz, .npy; or the slices of one scan",
+    )
+    reading = parser.add_argument_group("reading", "for what the file does not say itself; see docs/reading.md")
+    reading.add_argument("--spacing", type=float, nargs=3, metavar="MM", help="along the stored axes")
+    reading.add_argument("--orientation", metavar="CODE", help="directions in which the stored axes grow, such as SPL")
+    reading.add_argument("--series", help="of DICOM: description, number or SeriesInstanceUID of the series")
+    reading.add_argument("--modality", help="of DICOM: the modality to read; default: CT, else what there is")
+    reading.add_argument(
+        "--rescale", type=float, nargs=2, metavar=("SLOPE", "INTERCEPT"), help="HU = SLOPE x stored value + INTERCEPT"
+    )
+    reading.add_argument("--hu-guard", choices=("refuse", "warn", "off"), help="for values that cannot be HU")
+    reading.add_argument("--max-bytes", type=int, metavar="N", help="voxel bytes that the scan may claim")
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    _add_reading(parser)
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write a picture of the three middle planes")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--model", metavar="DIR|ID", help="take this model's preprocessing instead of the paper's")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    _add_reading(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model", required=True, metavar="DIR|ID", help="model folder or Hub id; its own code is not run"
+    )
+    model.add_argument("--device", help="cpu, cuda, cuda:1, auto (spread); default: the first GPU, else the CPU")
+    model.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="auto: what is fast on the device",
+    )
+    model.add_argument("--bits", type=int, choices=(4, 8), help="load the decoder in so many bits (bitsandbytes)")
+    model.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="at most so much is written")
+
+
+def _add_diagnose(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+    asked = parser.add_argument_group("question", "without any: which of the 18 abnormalities of CT-RATE is present")
+    asked.add_argument("--question", help="without options, it is answered in words")
+    asked.add_argument("--option", action="append", metavar="TEXT", help="an answer to choose from; 2 to 26 times")
+    asked.add_argument("--no-think", action="store_true", help="answer without reasoning first")
+    asked.add_argument(
+        "--abstain-below", type=float, default=0.0, metavar="P", help="abstain where the answer is less probable"
+    )
+    asked.add_argument("--evidence-png", type=Path, metavar="FILE", help="write a picture of where it looked")
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    _add_model(parser)
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="vision encoder, projector or merged model")
+    parser.add_argument("--out", type=Path, required=True, help="a .safetensors file; with --into a model folder")
+    parser.add_argument(
+        "--into", metavar="DIR|ID", help="write this model with the checkpoint's weights in their place"
+    )
+    parser.add_argument("--preset", choices=("tiny", "3b"), default="3b", help="shapes, where there is no --into")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit status. `--help` and wrong arguments leave by SystemExit, as argparse does."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.version:
+        from . import __version__
+
+        print(PROGRAM, __version__)
+        return 0
+    if args.verb is None:
+        parser.print_help()
+        return WRONG_INPUT
+    from .volume_med3d_r1 import VolumeError
+
+    try:
+        with _warnings_in_one_line(args.verbose):
+            _run(parser, args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, OSError, ImportError) as error:
+        if args.verbose:
+            raise
+        print(f"{PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return REFUSED_SCAN if isinstance(error, VolumeError) else WRONG_INPUT
+    return 0
+
+
+def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    if args.verb == "demo":
+        _demo(parser, args.out)
+        return
+    from . import verbs
+
+    getattr(verbs, f"run_{args.verb}")(args)
+
+
+def _demo(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """The other verbs, one after the other, as a user would type them. What a former run made is made use of."""
+    from .synthetic import save_nifti, synthetic_chest
+
+    model, scan = folder / "model", folder / "synthetic-chest.nii.gz"
+    ask = ["diagnose", str(scan), "--model", str(model), "--max-new-tokens", "48"]
+    commands = [
+        ["init", "--preset", "tiny", "--out", str(model)],
+        ["inspect", str(scan), "--png", str(folder / "inspect.png")],
+        [*ask, "--evidence-png", str(folder / "evidence.png")],
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    print("A tiny model with random weights looks at a synthetic scan.")
+    print("IT IS UNTRAINED: whatever it answers below means nothing. The way there is what is shown.\n")
+    if (model / "config.json").exists():
+        print(f"{model} is there from a former run and is used again.\n")
+        commands = commands[1:]
+    save_nifti(synthetic_chest(), scan)
+    for command in commands:
+        print(f"$ {PROGRAM} {' '.join(command)}", flush=True)
+        _run(parser, parser.parse_args(command))
+        print()
+    print("The model was UNTRAINED: the answer means nothing. To try next:")
+    print(f"  {PROGRAM} inspect YOUR_SCAN --png planes.png")
+    print(f"  {PROGRAM} diagnose {scan} --model {model} --option Emphysema --option Atelectasis")
+    print(f"  {PROGRAM} report {scan} --model {model}")
+
+
+@contextmanager
+def _warnings_in_one_line(verbose: bool) -> Iterator[None]:
+    """What is to be said about a scan, in a line of its own; what libraries warn of only with --verbose."""
+    from .volume_med3d_r1 import VolumeWarning
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        print(f"{PROGRAM}: warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default" if verbose else "ignore")
+        warnings.simplefilter("always", VolumeWarning)
+        warnings.showwarning = show
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

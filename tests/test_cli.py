@@ -1,0 +1,346 @@
+"""The command line as a user meets it: results on stdout, all else on stderr, one line for each mistake."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
+
+from med3d_r1 import Med3DR1Config, cli, verbs
+from med3d_r1.abnormalities import CT_RATE_LABELS
+from med3d_r1.checkpoints import load_checkpoint
+from med3d_r1.configuration_med3d_r1 import PRESETS
+from med3d_r1.synthetic import save_nifti, synthetic_chest
+from med3d_r1.weights_med3d_r1 import read_checkpoint
+from tiny import tiny_checkpoint
+
+ROOT = Path(__file__).resolve().parent.parent
+VERBS = ("init", "inspect", "diagnose", "report", "convert", "demo")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(tiny_checkpoint(tmp_path_factory.mktemp("cli") / "model"))
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "chest.nii.gz"
+    save_nifti(synthetic_chest((40, 56, 56)), path)
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def loud_libraries():
+    """The command line quiets transformers for the rest of its process; the tests after these want to hear it."""
+    verbosity = logging.get_verbosity()
+    yield
+    logging.set_verbosity(verbosity)
+
+
+@pytest.fixture
+def run(capfd):
+    """Runs a command and returns (exit status, stdout, stderr)."""
+
+    def command(*arguments):
+        status = cli.main([str(argument) for argument in arguments])
+        return status, *capfd.readouterr()
+
+    return command
+
+
+@pytest.mark.parametrize("verb", [(), *[(verb,) for verb in VERBS]])
+def test_help_has_every_verb_and_an_example(verb, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        cli.main([*verb, "--help"])
+    printed = capsys.readouterr().out
+    assert leaving.value.code == 0
+    assert f"med3d-r1 {verb[0]} " in printed if verb else all(name in printed for name in VERBS)
+
+
+def test_no_verb_prints_the_help_and_the_version_is_the_packages(run):
+    assert run()[0] == cli.WRONG_INPUT
+    assert run("--version")[1] == "med3d-r1 0.1.0\n"
+
+
+def test_the_parser_offers_the_presets_there_are():
+    parser = cli.build_parser()
+    for preset in PRESETS:
+        assert parser.parse_args(["init", "--preset", preset, "--out", "x"]).preset == preset
+    with pytest.raises(SystemExit):
+        parser.parse_args(["init", "--preset", "7b", "--out", "x"])
+
+
+def test_init_passes_every_option_on(run, tmp_path):
+    options = ["--gate", "channel", "--output-position-embedding", "--feature-standardization", "--seed", "3"]
+    status, printed, _ = run("init", "--preset", "tiny", *options, "--out", tmp_path / "new")
+    config = Med3DR1Config.from_pretrained(tmp_path / "new")
+    assert status == 0
+    assert "bridge" in printed
+    assert (config.gate, config.residual_alignment) == ("channel", True)
+    assert config.output_position_embedding
+    assert config.feature_standardization
+
+
+def test_init_without_alignment_and_never_over_something(run, tmp_path):
+    command = ["init", "--preset", "tiny", "--no-residual-alignment", "--out", tmp_path / "new"]
+    assert run(*command)[0] == 0
+    assert not Med3DR1Config.from_pretrained(tmp_path / "new").residual_alignment
+    status, printed, complaint = run(*command)
+    assert (status, printed) == (cli.WRONG_INPUT, "")
+    assert complaint == f"med3d-r1: error: {tmp_path / 'new'}: exists already; name another place, or remove it first\n"
+
+
+def test_inspect_shows_what_was_found_and_done(run, scan, tmp_path):
+    status, printed, _ = run("inspect", scan, "--png", tmp_path / "pictures" / "planes.png")
+    assert status == 0
+    for word in ("chest.nii.gz", "40 x 56 x 56 voxels", "SPL", "HU", "cropped", "air added"):
+        assert word in printed
+    with Image.open(tmp_path / "pictures" / "planes.png") as picture:
+        assert picture.size[0] > 3 * 400
+
+
+def test_inspect_json_with_the_preprocessing_of_a_model(run, scan, model):
+    status, printed, _ = run("inspect", scan, "--json", "--model", model)
+    facts = json.loads(printed)
+    assert status == 0
+    assert facts["shape"] == [32, 64, 64]
+    assert facts["preprocessing"]["spacing"] == [10.5, 5.25, 5.25]
+    assert facts["source_shape"] == [40, 56, 56]
+
+
+def test_reading_options_reach_the_reader(run, tmp_path, scan):
+    """An array without a header: stored head first, with numbers 1024 too high."""
+    voxels = synthetic_chest((40, 56, 56)).voxels()
+    np.save(tmp_path / "chest.npy", voxels[::-1] + 1024)
+    assert run("inspect", tmp_path / "chest.npy")[0] == cli.REFUSED_SCAN
+    options = ["--spacing", "8", "6", "6", "--orientation", "IPL", "--rescale", "1", "-1024", "--json"]
+    status, printed, _ = run("inspect", tmp_path / "chest.npy", *options)
+    facts = json.loads(printed)
+    assert status == 0
+    assert facts["source_orientation"] == "IPL"
+    assert facts["source_spacing"] == [8, 6, 6]
+    assert facts["hu_min"] == pytest.approx(voxels.min())
+    status, _, complaint = run("inspect", scan, "--max-bytes", "1000")
+    assert status == cli.REFUSED_SCAN
+    assert "1,000 bytes" in complaint
+
+
+def test_a_refused_scan_is_one_line_and_a_status_of_its_own(run, tmp_path):
+    (tmp_path / "scan.nii").write_bytes(b"not a scan" * 100)
+    status, printed, complaint = run("inspect", tmp_path / "scan.nii")
+    assert (status, printed) == (cli.REFUSED_SCAN, "")
+    assert complaint.startswith("med3d-r1: error: scan.nii: ")
+    assert complaint.count("\n") == 1
+
+
+def test_a_single_slice_is_shown_where_it_lies(run, tmp_path):
+    """One slice fills one of 112; the picture goes through it, so it is not black."""
+    save_nifti(synthetic_chest((1, 96, 96), (3.0, 4.0, 4.0)), tmp_path / "slice.nii.gz")
+    status, printed, complaint = run("inspect", tmp_path / "slice.nii.gz", "--png", tmp_path / "slice.png")
+    assert status == 0
+    assert "1 axial slice" in printed
+    assert "warning" not in complaint  # it stands in the results
+    with Image.open(tmp_path / "slice.png") as picture:
+        axial = picture.convert("L").crop((100, 150, 350, 350))
+    assert axial.getextrema()[1] > 200
+
+
+def test_diagnose_asks_for_the_18_abnormalities_by_default(run, scan, model):
+    status, printed, progress = run("diagnose", scan, "--model", model, "--max-new-tokens", "4")
+    assert status == 0
+    assert verbs.DEFAULT_QUESTION in printed
+    assert all(f"{label} " in printed for label in CT_RATE_LABELS)
+    assert "where it looked" in printed
+    assert "ran in " in printed
+    assert verbs.DISCLAIMER in printed
+    assert "encoding the scan" in progress
+
+
+def test_diagnose_json_is_one_object(run, scan, model, tmp_path):
+    options = [
+        "--question",
+        "Which?",
+        "--option",
+        "Emphysema",
+        "--option",
+        "Mass",
+        "--abstain-below",
+        "1",
+        "--no-think",
+    ]
+    arguments = [
+        scan,
+        "--model",
+        model,
+        *options,
+        "--max-new-tokens",
+        "4",
+        "--json",
+        "--dtype",
+        "float32",
+        "--device",
+        "cpu",
+    ]
+    status, printed, _ = run("diagnose", *arguments, "--evidence-png", tmp_path / "evidence.png")
+    found = json.loads(printed)
+    assert status == 0
+    assert found["question"] == "Which?"
+    assert list(found["probabilities"]) == found["options"] == ["Emphysema", "Mass"]
+    assert sum(found["probabilities"].values()) == pytest.approx(1)
+    assert found["answer"] in found["options"]
+    assert found["abstained"]
+    assert found["ran_in"] == "float32 on cpu: as asked for"
+    assert found["disclaimer"] == verbs.DISCLAIMER
+    assert (tmp_path / "evidence.png").stat().st_size > 1000
+
+
+def test_warnings_are_one_line_each_and_go_to_stderr(run, model, tmp_path):
+    save_nifti(synthetic_chest((3, 56, 56), (3.0, 6.0, 6.0)), tmp_path / "few.nii.gz")
+    status, printed, progress = run("report", tmp_path / "few.nii.gz", "--model", model, "--max-new-tokens", "2")
+    (warning,) = [line for line in progress.splitlines() if line.startswith("med3d-r1: warning: ")]
+    assert status == 0
+    assert "few.nii.gz: 3 axial slices" in warning
+    assert "axial slices" not in printed
+
+
+def test_report_as_text_and_json(run, scan, model):
+    report = ["report", scan, "--model", model, "--max-new-tokens", "2"]
+    assert "output, not in the layout of a report" in run(*report)[1]
+    found = json.loads(run(*report, "--json")[1])
+    assert {"findings", "impression", "valid", "text", "disclaimer", "scan", "model"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--option", "one"], "2 to 26 options"),
+        (["--option", "one", "--option", "One"], "alike"),
+        (["--abstain-below", "2"], "--abstain-below is a probability"),
+        (["--question", "What?", "--abstain-below", "0.5"], "needs options"),
+        (["--max-new-tokens", "0"], "at least 1"),
+        (["--device", "gpu"], "device 'gpu' is not one of"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_read(run, arguments, message):
+    status, printed, complaint = run("diagnose", "no-scan.nii", "--model", "no-model", *arguments)
+    assert (status, printed) == (cli.WRONG_INPUT, "")
+    assert message in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_a_model_that_is_none(run, scan, tmp_path):
+    for name, message in ((tmp_path, "no config.json"), (tmp_path / "nothing", "no such folder")):
+        status, _, complaint = run("diagnose", scan, "--model", name)
+        assert status == cli.WRONG_INPUT
+        assert f"error: {name}: " in complaint
+        assert message in complaint
+
+
+def test_verbose_shows_where_an_error_arose(model):
+    with pytest.raises(ValueError, match="2 to 26"):
+        cli.main(["diagnose", "no-scan.nii", "--model", model, "--option", "one", "--verbose"])
+
+
+def test_interrupting_and_leaving_early(monkeypatch):
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verbs, "run_inspect", interrupt)
+    assert cli.main(["inspect", "scan.nii"]) == cli.INTERRUPTED
+
+
+def test_a_reader_that_leaves_is_no_error():
+    """As in `med3d-r1 inspect ... | head -1`, with more output than a pipe holds."""
+    code = (
+        "import sys; from med3d_r1 import cli, verbs; verbs.run_inspect = lambda args: print('line\\n' * 100_000); "
+        "sys.exit(cli.main(['inspect', 'scan.nii']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_control_characters_do_not_reach_the_terminal(capsys):
+    verbs._print("a\x1b[2Jb", "c\nd")
+    assert capsys.readouterr().out == "a\N{REPLACEMENT CHARACTER}[2Jb\n\nc\nd\n"
+
+
+@pytest.fixture(scope="module")
+def projector(tmp_path_factory):
+    """The bridge of a tiny model with random weights, in the layout of the release's projector."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {
+        "mean_prompt_template": (1, 128), "reduce.weight": (128, 64, 2, 2, 2), "reduce.bias": (128,),
+        "projector.0.weight": (128, 128), "projector.0.bias": (128,), "projector.1.weight": (128,),
+        "projector.1.bias": (128,), "gate_mlp.0.weight": (128, 256), "gate_mlp.0.bias": (128,),
+        "gate_mlp.2.weight": (128, 128), "gate_mlp.2.bias": (128,), "pos_embed": (1, 32, 128),
+        "norm.weight": (128,), "norm.bias": (128,),
+    }  # fmt: skip
+    path = tmp_path_factory.mktemp("release") / "projector.pth"
+    torch.save({key: torch.randn(shape, generator=generator) for key, shape in shapes.items()}, path)
+    return path
+
+
+def test_convert_writes_our_names(run, projector, tmp_path):
+    status, _, _ = run("convert", projector, "--preset", "tiny", "--out", tmp_path / "bridge.safetensors")
+    weights = read_checkpoint(tmp_path / "bridge.safetensors")
+    theirs = read_checkpoint(projector)
+    assert status == 0
+    assert torch.equal(weights["model.bridge.pool.weight"], theirs["reduce.weight"].permute(0, 1, 4, 3, 2))
+    assert torch.equal(weights["model.bridge.text_anchor"], theirs["mean_prompt_template"][0])
+
+
+def test_convert_into_a_model_that_fits(run, projector, tmp_path):
+    fitting = tiny_checkpoint(tmp_path / "fitting", gate="channel", output_position_embedding=True)
+    assert run("convert", projector, "--into", fitting, "--out", tmp_path / "new")[0] == 0
+    new, _ = load_checkpoint(tmp_path / "new", device="cpu", dtype=torch.float32)
+    old, _ = load_checkpoint(fitting, device="cpu", dtype=torch.float32)
+    assert torch.equal(new.model.bridge.projection.weight, read_checkpoint(projector)["projector.0.weight"])
+    assert torch.equal(new.lm_head.weight, old.lm_head.weight)
+
+
+@pytest.mark.parametrize("size", [["--preset", "3b"], ["--into", "model"]])
+def test_convert_into_what_does_not_fit(run, projector, model, tmp_path, size):
+    size = [model if word == "model" else word for word in size]
+    status, _, complaint = run("convert", projector, *size, "--out", tmp_path / "new")
+    assert status == cli.WRONG_INPUT
+    assert "projector.pth: " in complaint
+    assert not (tmp_path / "new").exists()
+
+
+def test_demo_can_be_run_again_and_says_that_nothing_was_learned(run, tmp_path):
+    for turn in (1, 2):
+        status, printed, _ = run("demo", "--out", tmp_path / "demo")
+        assert status == 0
+        assert printed.count("UNTRAINED") == 2
+        assert ("$ med3d-r1 init" in printed) == (turn == 1)
+    files = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert files == {"model", "synthetic-chest.nii.gz", "inspect.png", "evidence.png"}
+
+
+def test_the_root_configuration_is_the_3b_preset():
+    """Written by `Med3DR1Config.preset("3b", architectures=[...]).to_json_file("config.json")`."""
+    written = json.loads((ROOT / "config.json").read_text(encoding="utf-8"))
+    preset = Med3DR1Config.preset("3b", architectures=["Med3DR1ForConditionalGeneration"])
+    del written["transformers_version"]
+    assert written == {key: value for key, value in preset.to_diff_dict().items() if key != "transformers_version"}
+
+
+def test_the_checkout_is_a_code_repository():
+    config = AutoConfig.from_pretrained(ROOT, trust_remote_code=True)
+    with torch.device("meta"):
+        model = AutoModel.from_config(config, trust_remote_code=True)
+    assert type(model).__name__ == "Med3DR1ForConditionalGeneration"
+    assert model.config.num_image_tokens == 343
