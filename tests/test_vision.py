@@ -80,7 +80,7 @@ def test_gradient_checkpointing_changes_no_gradient(config, tower, volumes):
         model = Med3DR1VisionModel(config).train()
         model.load_state_dict(tower.state_dict())
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         model(volumes).last_hidden_state.square().mean().backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     for plain, checkpointed in zip(*gradients, strict=True):
