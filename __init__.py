@@ -23,7 +23,15 @@ _HOMES = {
 }
 """Public name -> the module that defines it."""
 
-_EXTRAS = {"bitsandbytes": "quant", "datasets": "train", "gradio": "space", "peft": "train", "trl": "train"}
+_EXTRAS = {
+    "bitsandbytes": "quant",
+    "datasets": "data",
+    "gradio": "space",
+    "matplotlib": "data",
+    "peft": "train",
+    "tqdm": "data",
+    "trl": "train",
+}
 """Optional library -> the extra that installs it."""
 
 __all__ = ["__version__", "register", *_HOMES]

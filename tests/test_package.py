@@ -92,7 +92,7 @@ def test_the_hint_knows_every_direct_requirement_of_the_extras():
         requirement.partition(">=")[0]: extra
         for extra, requirements in PYPROJECT["project"]["optional-dependencies"].items()
         for requirement in requirements
-        if extra != "dev"
+        if extra != "dev" and not requirement.startswith("med3d-r1[")
     }
     assert extras == med3d_r1._EXTRAS
 
@@ -104,14 +104,15 @@ def test_every_requirement_is_pinned_in_the_constraints():
     extras = PYPROJECT["project"]["optional-dependencies"].values()
     direct = {requirement.partition(">=")[0] for group in extras for requirement in group}
     direct |= {requirement.partition(">=")[0] for requirement in PYPROJECT["project"]["dependencies"]}
+    direct -= {"med3d-r1[data]"}
     normal = {name.lower().replace("_", "-") for name in pins}
     assert {name.lower() for name in direct} <= normal
 
 
 def test_every_folder_with_code_is_in_the_list_of_packages():
-    folders = {file.parent.name for file in ROOT.glob("*/*.py")} - NOT_CODE_OF_THE_PACKAGE
-    visible = {folder for folder in folders if not folder.startswith(".") and not folder.endswith(".egg-info")}
-    assert set(PACKAGES) == {"med3d_r1", *(f"med3d_r1.{name}" for name in visible)}
+    with_code = {file.parent.relative_to(ROOT).parts for file in ROOT.glob("[!.]*/**/*.py")}
+    folders = {parts for parts in with_code if parts[0] not in NOT_CODE_OF_THE_PACKAGE}
+    assert set(PACKAGES) == {"med3d_r1", *(".".join(("med3d_r1", *parts)) for parts in folders)}
 
 
 def test_the_wheel_holds_the_packages_files_and_nothing_else_and_imports(tmp_path):

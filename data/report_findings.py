@@ -1,0 +1,137 @@
+"""Which of CT-RATE's 18 abnormalities a free text affirms, denies or leaves open.
+
+Mentions are the labels' synonyms, also where a text joins two of them ("pleural or pericardial effusion"), and for some
+labels a change and its place in one clause ("the walls of the bronchi are thickened"). Denials are read as in
+`sentence_rules`. A silver standard, meant for the model's own texts as well as for reports.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..abnormalities import CT_RATE_LABELS, SYNONYMS
+from .sentence_rules import LEFT_OPEN, Clause, read_clauses
+from .sentence_spans import split_sentences
+
+STATUSES = ("absent", "uncertain", "present")
+"""From the weakest to the strongest: of several mentions of a label the strongest counts."""
+
+
+def findings_in(text: str) -> dict[str, str]:
+    """The labels that a report, or any text in a report's words, speaks of, each with its status.
+
+    Returns:
+        label -> "present", "uncertain" ("possible", "may represent", "cannot be excluded") or "absent" (denied or
+        resolved), in the labels' official order. Labels that are not mentioned are not in it.
+
+    >>> findings_in("Small pleural effusion, possibly with atelectasis. No nodule or consolidation.")
+    {'Atelectasis': 'uncertain', 'Lung nodule': 'absent', 'Pleural effusion': 'present', 'Consolidation': 'absent'}
+    """
+    found: dict[str, str] = {}
+    for start, end in split_sentences(text):
+        for clause in read_clauses(text[start:end]):
+            for label, status in _mentions(clause):
+                found[label] = max(found.get(label, status), status, key=STATUSES.index)
+    return {label: found[label] for label in CT_RATE_LABELS if label in found}
+
+
+def _mentions(clause: Clause) -> Iterator[tuple[str, str]]:
+    """The labels that a clause names, and how."""
+    doubt = _DOUBT_BEFORE.search(clause.text)
+    doubted_from = doubt.end() if doubt else len(clause.text)
+    doubted_to = max((found.start() for found in _DOUBT_BEHIND.finditer(clause.text)), default=0)
+    for start, label in _named(clause.text):
+        if clause.denies(start):
+            yield label, "absent"
+        else:
+            yield label, "uncertain" if start >= doubted_from or start < doubted_to else "present"
+
+
+_DOUBT_BEFORE = re.compile(
+    r"\b(?:possib\w+|probab\w+|likely|suspicious for|suspected|suspicion of|question of|questionable|may|might|could"
+    r"|suggest\w*|favou?r\w*|concern\w* for|versus|vs|rule out|potential\w*)\b"
+)
+_DOUBT_BEHIND = re.compile(
+    rf"{re.escape(LEFT_OPEN)}|\b(?:is|are|was|were|be|remains?) (?:\w+ly )?"
+    r"(?:possible|probable|likely|suspected|questionable|considered|equivocal)\b|\b(?:may|might|could) be present\b"
+)
+
+
+def _named(text: str) -> Iterator[tuple[int, str]]:
+    """The labels that the text of a clause names, and where."""
+    named = [(found.span(), label) for label in SYNONYMS for found in _SYNONYMS[label].finditer(text)]
+    phrases = [span for span, _ in named if not _JOINT.search(text[slice(*span)])]
+    named = [  # not "opacity" in "nodular opacity"
+        (span, label)
+        for span, label in named
+        if not any(a <= span[0] and span[1] <= b and (a, b) != span for a, b in phrases)
+    ]
+    for label, (change, place) in _CHANGES.items():
+        if place.search(text):
+            named += [(found.span(), label) for found in change.finditer(text)]
+    for (start, _), label in named:
+        other, own = _PLACES.get(label, (None, None))
+        if other is None or not other.search(text) or own.search(text):
+            yield start, label
+
+
+_JOINT = re.compile(r"[,/]|\b(?:and|or|nor)\b")
+_ANOTHER_BEFORE = r"(?: ?(?:,|/|-| and | or | nor | and/or ) ?\w+){0,2}[\s-]+"
+_ANOTHER_BEHIND = r"(?:\w+(?: and | or |/|-|, ?))?"
+
+
+def _synonym_pattern(synonym: str) -> str:
+    """Of "pleural effusion" also "pleural and pericardial effusion" and "pleural thickening or effusions"."""
+    words = [re.escape(word) for word in re.split(r"[\s-]+", synonym.lower())]
+    gap = _ANOTHER_BEFORE + _ANOTHER_BEHIND if len(words) == 2 else r"[\s-]+"
+    return gap.join(words) + r"(?:e?s)?"
+
+
+_SYNONYMS = {
+    label: re.compile(r"\b(?:" + "|".join(map(_synonym_pattern, sorted(synonyms, key=len, reverse=True))) + r")\b")
+    for label, synonyms in SYNONYMS.items()
+}
+
+_CALCIFIED = re.compile(r"\b(?:calcif\w*|calcium|atheroma\w*|atheroscl\w*|plaques?)\b")
+_CORONARY = r"(?:coronar\w*|circumflex|anterior descending|lad|rca)"
+_THICKENED = re.compile(r"\bthick(?!ness)\w*")
+_BRONCHI = re.compile(r"\b(?:peri)?bronch\w*")
+_CHANGES = {
+    "Arterial wall calcification": (
+        _CALCIFIED,
+        re.compile(r"\b(?:aort\w*|(?<!coronary )arterial walls?|vascular|carotid|subclavian|brachiocephalic)\b"),
+    ),
+    "Coronary artery wall calcification": (_CALCIFIED, re.compile(rf"\b{_CORONARY}\b")),
+    "Peribronchial thickening": (_THICKENED, _BRONCHI),
+    "Interlobular septal thickening": (_THICKENED, re.compile(r"\b(?:interlobular|septal|septa)\b")),
+    "Bronchiectasis": (re.compile(r"\bdilat\w*"), _BRONCHI),
+    "Lymphadenopathy": (re.compile(r"\b(?:enlarg\w*|patholog\w*)"), re.compile(r"\bnodes?\b")),
+}
+"""label -> a change, and the place that makes it this label when it stands in the same clause."""
+
+_OTHER_ORGANS = re.compile(
+    r"\b(?:thyroid|adrenal|surrenal|liver|hepatic|kidney|renal|spleen|splenic|pancrea\w*|breast|mammary|skin|subcutaneous"
+    r"|muscle|vertebra\w*|bones?|osseous|ribs?|stern\w+|peritone\w*|lymph nodes?)\b"
+)
+_LUNG = re.compile(
+    r"\b(?:lungs?|pulmonary|lingula\w*|fissur\w+|parenchyma\w*|(?:upper|middle|lower) lobes?|subpleural)\b"
+)
+_PLACES = {
+    "Emphysema": (_OTHER_ORGANS, _LUNG),
+    "Lung nodule": (_OTHER_ORGANS, _LUNG),
+    "Lung opacity": (_OTHER_ORGANS, _LUNG),
+    "Pulmonary fibrotic sequela": (_OTHER_ORGANS, _LUNG),
+    "Consolidation": (_OTHER_ORGANS, _LUNG),
+    "Arterial wall calcification": (
+        re.compile(rf"\b(?:{_CORONARY}|valv\w*|annul\w*|nodes?|granulom\w*|nodul\w*|pleura\w*)\b"),
+        re.compile(r"\b(?:aorta|aortic(?! (?:valv|annul))|arterial walls?)\b"),
+    ),
+    "Peribronchial thickening": (
+        re.compile(r"\b(?:pleura\w*|sept\w*|o?esophag\w*)\b"),
+        re.compile(r"\bperibronch\w*|\bbronch\w* walls?\b|\bwalls? of (?:\w+ ){0,2}bronch\w*"),
+    ),
+    "Interlobular septal thickening": (re.compile(r"\binteratrial\b"), re.compile(r"\binterlobular\b")),
+    "Bronchiectasis": (re.compile(r"\b(?:aort\w*|o?esophag\w*|arter\w*)\b"), re.compile(r"\bbronchiecta\w*")),
+}
+"""label -> words by which a mention belongs elsewhere, unless words of the second pattern place it here too."""

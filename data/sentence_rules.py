@@ -1,0 +1,211 @@
+"""Normal or abnormal, by rules that need no model and no key: a vocabulary and the scopes of negations.
+
+The scopes follow NegEx (Chapman et al., J Biomed Inform 34, 2001): a cue such as "no" or "without" denies what follows
+it, one such as "was not seen" or "has resolved" what precedes it, both as far as the clause reaches. A clause ends at
+"but", at a semicolon, or where a comma, an "and" or a "with" begins a new statement, and not inside a list ("no
+effusion, consolidation or mass").
+
+A sentence is abnormal if it affirms a finding, however small, old, stable or uncertain, and normal if it affirms none
+and says that something is normal, unchanged, gone or denied, or only how the scan was made. One that does none of this
+(a limitation, advice, a word that the vocabulary lacks) is abnormal: what a radiologist mentions without calling it
+normal mostly is. Devices, marks of surgery, degenerative changes and variants count as findings, as in the labels of
+SARLE (github.com/rachellea/sarle-labeler) that the rules are measured against in docs/sentence-labels.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from . import sentence_lexicon as words
+from .sentence_lexicon import SEEN, word_pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One statement of a sentence.
+
+    Attributes:
+        text: lower-case, of the same length as in the sentence. Phrases that would mislead are filled up with signs:
+            `=` what speaks for normal ("no change"), `^` what leaves something open ("cannot be excluded"), `~` others.
+        denied: stretches [start, end) of the text that a negation reaches.
+    """
+
+    text: str
+    denied: tuple[tuple[int, int], ...]
+
+    def affirms(self, pattern: re.Pattern[str]) -> bool:
+        """Whether the pattern is found outside of what is denied."""
+        return any(not self.denies(found.start()) for found in pattern.finditer(self.text))
+
+    def denies(self, position: int) -> bool:
+        return any(start <= position < end for start, end in self.denied)
+
+
+def label_sentence(sentence: str) -> str:
+    """Whether one sentence of a report is "normal" or "abnormal", by the rules above.
+
+    >>> label_sentence("No effusion, consolidation or mass."), label_sentence("No effusion, mild scoliosis.")
+    ('normal', 'abnormal')
+    """
+    reassured = not _LETTER.search(sentence)
+    for clause in read_clauses(sentence):
+        if LEFT_OPEN in clause.text or clause.affirms(_FINDING):
+            return "abnormal"
+        normal = _NORMAL.search(clause.text) is not None
+        if not normal and clause.affirms(_WEAK_FINDING):
+            return "abnormal"
+        harmless = normal or bool(clause.denied) or _HARMLESS.search(clause.text) is not None
+        if not harmless and _EXCEPTION.match(clause.text):
+            return "abnormal"
+        reassured = reassured or harmless
+    return "normal" if reassured else "abnormal"
+
+
+def read_clauses(sentence: str) -> list[Clause]:
+    """The statements of a sentence in order, with the reach of their negations. Their texts make up the sentence."""
+    text = _lowered(sentence)
+    for phrase, sign in _MISLEADING:
+        text = phrase.sub(lambda found, sign=sign: sign * len(found[0]), text)
+    return [Clause(clause, tuple(_denied(clause))) for clause in _divide(text)]
+
+
+_LETTER = re.compile(r"[^\W\d_]")
+_NORMAL = re.compile(
+    word_pattern(words.NORMAL) + rf"|\b(?:is|are|was|were) (?:not|neither)\b(?! (?:\w+ )?(?:be |been )?(?:{SEEN})\b)"
+)
+_HARMLESS = re.compile("=|" + word_pattern(words.STABLE, words.TECHNIQUE))
+_FINDING = re.compile(
+    word_pattern(
+        words.LUNGS,
+        words.HEART_AND_VESSELS,
+        words.MEDIASTINUM_AND_PLEURA,
+        words.BONES,
+        words.DEVICES,
+        words.OPERATIONS,
+        words.ABDOMEN,
+        words.GENERAL,
+        words.BEYOND_NORMAL,
+    )
+)
+_WEAK_FINDING = re.compile(word_pattern(words.WEAK))
+
+# What is lowered keeps its length, so that positions stay those of the sentence; "non-" becomes a part of its word.
+_PLAIN = str.maketrans({"\u2018": "'", "\u2019": "'", **dict.fromkeys("\n\r\t\u00a0=^~", " ")})
+_NON = re.compile(r"\bnon[\s-](?=\w)")
+
+
+def _lowered(sentence: str) -> str:
+    lowered = sentence.lower()
+    if len(lowered) != len(sentence):  # of some letters, such as the Turkish dotted capital I
+        lowered = "".join(small if len(small := letter.lower()) == 1 else letter for letter in sentence)
+    return _NON.sub("non_", lowered.translate(_PLAIN))
+
+
+LEFT_OPEN = "^"
+_BE = r"(?:be |been |being )?"
+_NOT = r"(?:cannot|can ?not|could not|not)"
+_PHRASES = (
+    (  # a finding that stays: "no significant change in the nodule"
+        r"\b(?:no|without|not)(?: (?:\w+ly|significant|interval|appreciable|substantial|definite|apparent|gross|major"
+        r"|real|obvious|relevant|marked|important|further|other|radiographic|much|been|evident|visible))*"
+        r" (?:chang\w*|progress\w*|growth|difference|increase in|decrease in|improvement|regression|alteration)\b",
+        "=",
+    ),
+    (  # words of findings that are none
+        r"\b(?:normal (?:anatomic(?:al)? )?varia\w+|nipple shadows?|companion shadows?|fatty (?:hil\w+|cent\w+)"
+        r"|thick (?:slices?|sections?)|(?:slices?|sections?)(?: [\w.]+){0,3} thick)\b",
+        "=",
+    ),
+    (r"\b(?:without|no|absence of|lack of)(?: \w+){0,3}? contrast(?: (?:agent|material|medium|media))?\b", "="),
+    (
+        rf"\b(?:{_NOT}|difficult to|hard to|unable to|impossible to)(?: (?:be|been|being|to|yet|\w+ly))*"
+        r" (?:exclu\w+|rul\w+ out|dismiss\w*)",
+        LEFT_OPEN,
+    ),
+    (  # a new finding: "not present on the prior study"
+        rf"\bnot(?: \w+){{0,2}} {_BE}(?:{SEEN})(?: \w+){{0,4}}?"
+        r" (?:prior|previous\w*|earlier|before|old|recent|comparison|last|past)\b",
+        "~",
+    ),
+    (  # a limitation
+        rf"\b{_NOT}(?: \w+){{0,2}} (?:be )?(?:evaluated|assessed|included|imaged|covered|characterized"
+        r"|(?:as )?well(?: \w+)?|optimal\w*|completely \w+|fully \w+)|\bexcluded from\b",
+        "~",
+    ),
+    (  # not gone
+        r"\bnot (?:\w+ly |yet )?(?:resolved|cleared|disappeared|regressed|subsided|removed|gone)\b"
+        r"|\b(?:near(?:ly)?|almost|partial(?:ly)?|incomplete(?:ly)?)(?: complete(?:ly)?)? (?:resol\w+|clear\w+)",
+        "~",
+    ),
+    (r"\bnot (?:only|necessarily|uncommon\w*)|\bno\. ?\d|\bno doubt", "~"),
+)
+"""Phrases that look like a denial or like a finding and are neither, and the sign that takes their place, in order."""
+_MISLEADING = tuple((re.compile(phrase), sign) for phrase, sign in _PHRASES)
+
+_FORWARD = re.compile(
+    r"n't\b|\b(?:no|none(?! of)|without|w/o|nothing|empty of|neither|nor|never|not|cannot|denies|lacks?|excludes?"
+    r"|rules? out|free of|free from|clear of|devoid of|negative(?: for)?|absence of|lack of|removal of|unlikely to"
+    r"|rather than|instead of|as opposed to|fails? to|failed to|(?:resolution|clearance|disappearance|regression) of)\b"
+    r"|\Aresolved\b"
+)
+_BACKWARD = re.compile(
+    rf"(?:\b(?:not|cannot|never|no longer)|n't)(?: \w+){{0,2}} {_BE}(?:{SEEN})\b"
+    r"|(?!\A)\b(?:resolved|disappeared|removed|extracted|withdrawn|unlikely|absent|ruled out|excluded|gone|subsided)\b"
+    r"|\b(?:has|have) (?:\w+ )?cleared\b"
+    r"|[:\-] *(?:no|none|negative|nil)\W*$"
+)
+
+
+def _denied(clause: str) -> Iterator[tuple[int, int]]:
+    """Stretches of a clause that a negation reaches."""
+    backward = [found.span() for found in _BACKWARD.finditer(clause)]
+    for start, _ in backward:
+        yield 0, start
+    for found in _FORWARD.finditer(clause):
+        if not any(start <= found.start() < end for start, end in backward):
+            yield found.end(), len(clause)
+
+
+_EXCEPT = r"(?:except\w*|apart from|aside from|other than|besides|beyond|save for)"
+_EXCEPTION = re.compile(_EXCEPT)
+_THERE = r"there (?:is|are|was|were|has|have|had|appears?|may|does|do|remains?)\b"
+_BOUNDARY = re.compile(
+    r"(?P<strong>;|\.\s|\s-\s|\?|\b(?:but|however|although|though|nevertheless|whereas|while|yet|otherwise"
+    rf"|accompanied by|associated with|along with|together with|in addition|{_EXCEPT})\b|\b(?={_THERE}))"
+    r"|(?P<weak>,(?:\s*(?:and|or|with)\b)?|\b(?:and|with)\b)"
+)
+
+
+def _divide(text: str) -> Iterator[str]:
+    """The texts of the clauses."""
+    start = 0
+    boundaries = list(_BOUNDARY.finditer(text))
+    ends = [*(found.start() for found in boundaries), len(text)][1:]
+    for found, end in zip(boundaries, ends, strict=False):
+        if found["strong"] is not None or _begins_statement(text[start : found.start()], text[found.start() : end]):
+            yield text[start : found.start()]
+            start = found.start()
+    yield text[start:]
+
+
+_ASSERTIVE = re.compile(r"\W*(?:and |with |also |an? )*" + word_pattern(words.ASSERTIVE))
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|has|have|had|shows?|showed|demonstrates?|reveals?|appears?|remains?|measures?|contains?|seems?"
+    r"|became|continues?)\b"
+)
+_SHARED_VERB = re.compile(rf"\b(?:is|are|was|were|has been|have been)(?: not)?(?: \w+)? (?:{SEEN})\b")
+_ARTICLE = re.compile(r"\W*(?:and |with )?(?:an?|the|this|it|these) ")
+
+
+def _begins_statement(before: str, after: str) -> bool:
+    """Whether `after`, which a comma, an "and" or a "with" divides from `before`, says something of its own."""
+    if _ASSERTIVE.match(after):
+        return True
+    if after.startswith("with") or not _VERB.search(after):
+        return False
+    if _VERB.search(before) or _NORMAL.search(before) or _ASSERTIVE.match(before):
+        return True
+    ends_list = _SHARED_VERB.search(after) and not _ARTICLE.match(after)  # "no nodule, mass or effusion is seen"
+    return _FORWARD.search(before) is not None and not ends_list
