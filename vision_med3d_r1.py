@@ -71,7 +71,8 @@ class Med3DR1VisionAttention(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         batch, length, _ = hidden_states.shape
         qkv = self.qkv(hidden_states).view(batch, length, 3, -1, self.head_dim)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        # Copied into one block per head: attention on CPU loses more time to wide strides than the copy takes.
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).contiguous()
         attention: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
         attended, _ = attention(
             self,
