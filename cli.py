@@ -1,7 +1,8 @@
-"""The command line, `med3d-r1 <verb>`: what can be said. What is done stands in verbs.py, which loads on first use.
+"""The command line, `med3d-r1 <verb>`: what can be said. What is done stands in verbs.py and verbs_data.py, which load
+on first use.
 
 Results go to stdout, progress, warnings and errors to stderr. Exit status: 0 done, 2 wrong arguments or files,
-3 the scan was refused, 130 interrupted.
+3 the scan, or one of many, was refused, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 PROGRAM = "med3d-r1"
 WRONG_INPUT, REFUSED_SCAN, INTERRUPTED = 2, 3, 130
+DATA_VERBS = ("prepare", "figures")
 
 DESCRIPTION = """Med3D-R1: reads a chest CT, reasons about it in words, and answers.
 Research software, not a medical device."""
@@ -29,7 +31,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all verbs. `args.verb` names a function `run_<verb>` of verbs.py, or the demo."""
+    """The parser of all verbs. `args.verb` names a function `run_<verb>` of verbs.py or verbs_data.py, or the demo."""
     parser = argparse.ArgumentParser(PROGRAM, description=DESCRIPTION, formatter_class=_HelpFormatter)
     parser.add_argument("--version", action="store_true", help="print the version and leave")
     verbs = parser.add_subparsers(dest="verb", metavar="verb")
@@ -58,6 +60,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_convert(
         verb("convert", "turn a checkpoint of the authors' release into ours", "projector.pth --out bridge.safetensors")
     )
+    _add_prepare(
+        verb(
+            "prepare", "bring the scans of a data set onto the model's grid", "ct-rate CT-RATE --out store --shard 1/4"
+        )
+    )
+    _add_figures(verb("figures", "draw what the reports of a data set are like", "CT-RATE --out figures"))
     demo = verb(
         "demo", "make a tiny untrained model and a synthetic scan, and try the other verbs on them", "--out demo"
     )
@@ -156,6 +164,47 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=("tiny", "3b"), default="3b", help="shapes, where there is no --into")
 
 
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", choices=("ct-rate", "rad-chestct", "phantom"), help="phantom: synthetic patients")
+    parser.add_argument("source", type=Path, metavar="SRC", help="the data set's folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the store; what is in it is kept")
+    parser.add_argument("--split", default="all", help="train, validation, test (RAD-ChestCT) or all")
+    parser.add_argument(
+        "--volumes",
+        choices=("fixed", "original"),
+        default="fixed",
+        help="which of CT-RATE's two releases of the voxels",
+    )
+    parser.add_argument(
+        "--on-fault", choices=("error", "skip"), default="error", help="for volumes and rows that the data set lacks"
+    )
+    grid = parser.add_mutually_exclusive_group()
+    grid.add_argument("--preset", choices=("tiny", "3b"), help="whose grid; default: 3b, for phantom tiny")
+    grid.add_argument("--model", metavar="DIR|ID", help="take this model's preprocessing")
+    work = parser.add_argument_group("work", "run the same command again to go on after anything")
+    work.add_argument("--workers", type=int, metavar="N", help="processes; default: one a core; 0: in this one")
+    work.add_argument("--shard", default="1/1", metavar="I/N", help="do the I-th of N parts, the others elsewhere")
+    work.add_argument("--limit", type=int, metavar="N", help="take only the first N volumes")
+    work.add_argument("--verify", action="store_true", help="compare what is stored with its checksums, and repair it")
+    work.add_argument("--compress", action="store_true", help="smaller files, slower to write and to read")
+    phantom = parser.add_argument_group("phantom", "to write synthetic patients into SRC first")
+    phantom.add_argument("--patients", type=int, metavar="N", help="how many, every tenth for validation")
+    phantom.add_argument("--seed", type=int, default=0, help="of everything about them")
+    phantom.add_argument("--shape", type=int, nargs=3, default=(32, 64, 64), metavar="N", help="voxels along D, H, W")
+    phantom.add_argument("--style", choices=("free", "plain"), default="free", help="of their reports")
+
+
+def _add_figures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "reports", type=Path, metavar="REPORTS", help="CT-RATE's report table, or the data set's folder"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for .png, .svg and .csv")
+    parser.add_argument(
+        "--split", choices=("train", "validation", "all"), default="all", help="where REPORTS is a folder"
+    )
+    parser.add_argument("--tokenizer", metavar="DIR|ID", help="says what a token is; default: words between spaces")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit status. `--help` and wrong arguments leave by SystemExit, as argparse does."""
     parser = build_parser()
@@ -172,32 +221,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         with _warnings_in_one_line(args.verbose):
-            _run(parser, args)
+            status = _run(parser, args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError, ImportError) as error:
         if args.verbose:
             raise
         print(f"{PROGRAM}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return REFUSED_SCAN if isinstance(error, VolumeError) else WRONG_INPUT
-    return 0
+    return status
 
 
-def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    """Do what a verb says, and return its exit status."""
     if args.verb == "demo":
-        _demo(parser, args.out)
-        return
-    from . import verbs
+        return _demo(parser, args.out)
+    from . import verbs, verbs_data
 
-    getattr(verbs, f"run_{args.verb}")(args)
+    act = getattr(verbs_data if args.verb in DATA_VERBS else verbs, f"run_{args.verb}")
+    return act(args) or 0
 
 
-def _demo(parser: argparse.ArgumentParser, folder: Path) -> None:
+def _demo(parser: argparse.ArgumentParser, folder: Path) -> int:
     """The other verbs, one after the other, as a user would type them. What a former run made is made use of."""
-    from .synthetic import save_nifti, synthetic_chest
+    from .data.phantom import make_phantom
+    from .data.phantom.files import save_nifti
 
     model, scan = folder / "model", folder / "synthetic-chest.nii.gz"
     ask = ["diagnose", str(scan), "--model", str(model), "--max-new-tokens", "48"]
@@ -212,7 +264,9 @@ def _demo(parser: argparse.ArgumentParser, folder: Path) -> None:
     if (model / "config.json").exists():
         print(f"{model} is there from a former run and is used again.\n")
         commands = commands[1:]
-    save_nifti(synthetic_chest(), scan)
+    phantom = make_phantom(seed=1, shape=(110, 192, 192))
+    save_nifti(phantom, scan)
+    print(f"The scan's own report says: {phantom.report.impression}\n")
     for command in commands:
         print(f"$ {PROGRAM} {' '.join(command)}", flush=True)
         _run(parser, parser.parse_args(command))
@@ -221,11 +275,13 @@ def _demo(parser: argparse.ArgumentParser, folder: Path) -> None:
     print(f"  {PROGRAM} inspect YOUR_SCAN --png planes.png")
     print(f"  {PROGRAM} diagnose {scan} --model {model} --option Emphysema --option Atelectasis")
     print(f"  {PROGRAM} report {scan} --model {model}")
+    return 0
 
 
 @contextmanager
 def _warnings_in_one_line(verbose: bool) -> Iterator[None]:
-    """What is to be said about a scan, in a line of its own; what libraries warn of only with --verbose."""
+    """What is to be said about scans and data sets, in a line each; what libraries warn of only with --verbose."""
+    from .data.scans import DataWarning
     from .volume_med3d_r1 import VolumeWarning
 
     def show(message, category, filename, lineno, file=None, line=None):
@@ -233,7 +289,8 @@ def _warnings_in_one_line(verbose: bool) -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("default" if verbose else "ignore")
-        warnings.simplefilter("always", VolumeWarning)
+        for kind in (VolumeWarning, DataWarning):
+            warnings.simplefilter("always", kind)
         warnings.showwarning = show
         yield
 

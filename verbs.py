@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import textwrap
 import warnings
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .answers_med3d_r1 import LETTERS
+from .terminal import print_text, quiet_libraries, say
 
 DEFAULT_QUESTION = "Which of these abnormalities is present in this scan?"
 DISCLAIMER = "Research software, not a medical device: not for any decision about a patient."
@@ -23,8 +23,8 @@ def run_init(args: argparse.Namespace) -> None:
     from .checkpoints import initialize, require_new, save_checkpoint
 
     require_new(args.out)
-    _quiet_libraries(args.verbose)
-    _say(f"making a model from the preset {args.preset}")
+    quiet_libraries(args.verbose)
+    say(f"making a model from the preset {args.preset}")
     model, processor = initialize(
         args.preset,
         language_model=args.language_model,
@@ -50,7 +50,7 @@ def run_inspect(args: argparse.Namespace) -> None:
     from .pictures import three_planes
     from .prepared_med3d_r1 import describe
 
-    _quiet_libraries(args.verbose)
+    quiet_libraries(args.verbose)
     image_processor = Med3DR1ImageProcessor()
     if args.model:
         from .checkpoints import load_processor
@@ -65,7 +65,7 @@ def run_inspect(args: argparse.Namespace) -> None:
         facts = {"shape": prepared.hu.shape, "affine": prepared.affine.tolist(), **prepared.record}
         print(json.dumps(facts, indent=2))
     else:
-        _print(describe(prepared))
+        print_text(describe(prepared))
 
 
 def run_diagnose(args: argparse.Namespace) -> None:
@@ -79,7 +79,7 @@ def run_diagnose(args: argparse.Namespace) -> None:
         raise ValueError("--abstain-below is a probability from 0 to 1, and needs options to choose from")
     check_question(question, options)
     model, processor, scan, runs_as = _load_and_encode(args)
-    _say("answering")
+    say("answering")
     diagnosis = diagnose(
         model,
         processor,
@@ -93,7 +93,7 @@ def run_diagnose(args: argparse.Namespace) -> None:
     if args.json:
         _print_json(args, scan, runs_as, {"question": question, "options": options, **diagnosis.to_dict()})
     else:
-        _print(_diagnosis_text(question, diagnosis, args.abstain_below), f"ran in {runs_as}\n{DISCLAIMER}")
+        print_text(_diagnosis_text(question, diagnosis, args.abstain_below), f"ran in {runs_as}\n{DISCLAIMER}")
     if args.evidence_png:
         _save_evidence(scan.prepared, diagnosis, args.evidence_png)
 
@@ -103,7 +103,7 @@ def run_report(args: argparse.Namespace) -> None:
     from .inference import write_report
 
     model, processor, scan, runs_as = _load_and_encode(args)
-    _say("writing")
+    say("writing")
     report = write_report(model, processor, scan, max_new_tokens=args.max_new_tokens)
     if args.json:
         _print_json(args, scan, runs_as, report.to_dict())
@@ -111,7 +111,7 @@ def run_report(args: argparse.Namespace) -> None:
     parts = [("findings", report.findings), ("impression", report.impression)]
     if not report.valid:
         parts = [("output, not in the layout of a report", report.text)]
-    _print(*(_paragraph(title, text) for title, text in parts), f"ran in {runs_as}\n{DISCLAIMER}")
+    print_text(*(_paragraph(title, text) for title, text in parts), f"ran in {runs_as}\n{DISCLAIMER}")
 
 
 def run_convert(args: argparse.Namespace) -> None:
@@ -121,7 +121,7 @@ def run_convert(args: argparse.Namespace) -> None:
     from .weights_med3d_r1 import convert_release, read_checkpoint
 
     require_new(args.out)
-    _quiet_libraries(args.verbose)
+    quiet_libraries(args.verbose)
     state = read_checkpoint(args.checkpoint)
     if args.into is None:
         config = Med3DR1Config.preset(args.preset)
@@ -148,19 +148,19 @@ def _load_and_encode(args: argparse.Namespace):
     from .inference import encode_scan
     from .quantization import quantization_config
 
-    _quiet_libraries(args.verbose)
+    quiet_libraries(args.verbose)
     if args.max_new_tokens < 1:
         raise ValueError("--max-new-tokens is at least 1")
     device = args.device or default_device()
     require_device(device)
     dtype, reason = choose_dtype(device) if args.dtype == "auto" else (getattr(torch, args.dtype), "as asked for")
     processor = load_processor(args.model)
-    _say(f"reading {args.scan[0]}" + (f" and {len(args.scan) - 1} more" if len(args.scan) > 1 else ""))
+    say(f"reading {args.scan[0]}" + (f" and {len(args.scan) - 1} more" if len(args.scan) > 1 else ""))
     prepared = _prepare(processor.image_processor, args)
-    _say(f"loading {args.model}")
+    say(f"loading {args.model}")
     quantization = quantization_config(args.bits, dtype) if args.bits else None
     model = load_model(args.model, device, dtype, quantization)
-    _say("encoding the scan")
+    say("encoding the scan")
     bits = f", decoder in {args.bits} bits" if args.bits else ""
     runs_as = f"{str(dtype).removeprefix('torch.')}{bits} on {device}: {reason}"
     return model, processor, encode_scan(model, processor, prepared), runs_as
@@ -189,7 +189,7 @@ def _middle(prepared) -> list[int]:
 def _save_picture(picture, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, format="PNG", optimize=True)
-    _say(f"picture in {path}")
+    say(f"picture in {path}")
 
 
 def _save_evidence(prepared, diagnosis, path: Path) -> None:
@@ -256,27 +256,3 @@ def _paragraph(title: str, text: str) -> str:
 
 def _times(numbers: Sequence[float]) -> str:
     return " x ".join(f"{number:g}" for number in numbers)
-
-
-def _print(*paragraphs: str) -> None:
-    """Text on stdout. What files and models say goes through here: control characters would steer a terminal."""
-    text = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in "\n\n".join(paragraphs))
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, errors="replace").decode(encoding))
-
-
-def _say(text: str) -> None:
-    """Progress, in its place among the results where both go to one file."""
-    sys.stdout.flush()
-    print(text, file=sys.stderr, flush=True)
-
-
-def _quiet_libraries(verbose: bool) -> None:
-    if not verbose:
-        import logging
-
-        from transformers.utils import logging as transformers_logging
-
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

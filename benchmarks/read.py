@@ -133,9 +133,10 @@ def _peak_mb() -> float:
 
 def write(file: str) -> None:
     """The scan that is read."""
-    from med3d_r1.synthetic import save_nifti, synthetic_chest
+    from med3d_r1.data.phantom import make_phantom
+    from med3d_r1.data.phantom.files import save_nifti
 
-    save_nifti(synthetic_chest(SHAPE), file)
+    save_nifti(make_phantom(0, SHAPE), file)
 
 
 def in_own_process(*arguments: str, threads: int) -> str | None:

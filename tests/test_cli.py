@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,16 +14,18 @@ from PIL import Image
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
-from med3d_r1 import Med3DR1Config, cli, verbs
+from med3d_r1 import Med3DR1Config, cli, terminal, verbs, verbs_data
 from med3d_r1.abnormalities import CT_RATE_LABELS
 from med3d_r1.checkpoints import load_checkpoint
 from med3d_r1.configuration_med3d_r1 import PRESETS
-from med3d_r1.synthetic import save_nifti, synthetic_chest
+from med3d_r1.data.phantom import write_ct_rate_tree, write_rad_chestct_tree
+from med3d_r1.data.volume_store import Store
 from med3d_r1.weights_med3d_r1 import read_checkpoint
+from scans import synthetic_chest, write_nifti
 from tiny import tiny_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
-VERBS = ("init", "inspect", "diagnose", "report", "convert", "demo")
+VERBS = ("init", "inspect", "diagnose", "report", "convert", "prepare", "figures", "demo")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def scan(tmp_path_factory):
     path = tmp_path_factory.mktemp("cli") / "chest.nii.gz"
-    save_nifti(synthetic_chest((40, 56, 56)), path)
+    write_nifti(path, synthetic_chest((40, 56, 56)))
     return str(path)
 
 
@@ -143,7 +146,7 @@ def test_a_refused_scan_is_one_line_and_a_status_of_its_own(run, tmp_path):
 
 def test_a_single_slice_is_shown_where_it_lies(run, tmp_path):
     """One slice fills one of 112; the picture goes through it, so it is not black."""
-    save_nifti(synthetic_chest((1, 96, 96), (3.0, 4.0, 4.0)), tmp_path / "slice.nii.gz")
+    write_nifti(tmp_path / "slice.nii.gz", synthetic_chest((1, 96, 96), (3.0, 4.0, 4.0)))
     status, printed, complaint = run("inspect", tmp_path / "slice.nii.gz", "--png", tmp_path / "slice.png")
     assert status == 0
     assert "1 axial slice" in printed
@@ -203,7 +206,7 @@ def test_diagnose_json_is_one_object(run, scan, model, tmp_path):
 
 
 def test_warnings_are_one_line_each_and_go_to_stderr(run, model, tmp_path):
-    save_nifti(synthetic_chest((3, 56, 56), (3.0, 6.0, 6.0)), tmp_path / "few.nii.gz")
+    write_nifti(tmp_path / "few.nii.gz", synthetic_chest((3, 56, 56), (3.0, 6.0, 6.0)))
     status, printed, progress = run("report", tmp_path / "few.nii.gz", "--model", model, "--max-new-tokens", "2")
     (warning,) = [line for line in progress.splitlines() if line.startswith("med3d-r1: warning: ")]
     assert status == 0
@@ -273,7 +276,7 @@ def test_a_reader_that_leaves_is_no_error():
 
 
 def test_control_characters_do_not_reach_the_terminal(capsys):
-    verbs._print("a\x1b[2Jb", "c\nd")
+    terminal.print_text("a\x1b[2Jb", "c\nd")
     assert capsys.readouterr().out == "a\N{REPLACEMENT CHARACTER}[2Jb\n\nc\nd\n"
 
 
@@ -318,6 +321,124 @@ def test_convert_into_what_does_not_fit(run, projector, model, tmp_path, size):
     assert status == cli.WRONG_INPUT
     assert "projector.pth: " in complaint
     assert not (tmp_path / "new").exists()
+
+
+class TestPrepare:
+    @pytest.fixture
+    def prepare(self, tmp_path):
+        """The command that prepares synthetic patients, all in this process."""
+        return ["prepare", "phantom", tmp_path / "tree", "--out", tmp_path / "store", "--workers", "0"]
+
+    @pytest.fixture
+    def phantoms(self, prepare):
+        """The same command, which writes them first."""
+        return [*prepare, "--patients", "4", "--shape", "16", "32", "32", "--seed", "3"]
+
+    def test_synthetic_patients_from_nothing_and_again(self, run, tmp_path, phantoms, prepare):
+        status, printed, progress = run(*phantoms)
+        store = Store(tmp_path / "store")
+        assert status == 0
+        assert f"prepared      {len(store)} of {len(store)} volumes, 0 were there before" in printed
+        assert {entry.split for entry in store.manifest.entries.values()} == {"train", "validation"}
+        assert store.manifest.preprocessing["size"] == [32, 64, 64]
+        assert "GB are free" in progress
+        status, printed, _ = run(*prepare, "--verify")
+        assert status == 0
+        assert f"prepared      0 of {len(store)} volumes, {len(store)} were there before" in printed
+
+    def test_a_part_with_the_preprocessing_of_a_model(self, run, tmp_path, phantoms, model):
+        assert run(*phantoms, "--model", model, "--shard", "1/2", "--limit", "1", "--split", "train")[0] == 0
+        assert [path.name for path in (tmp_path / "store" / "manifest").glob("*.parquet")] == ["1-of-2.parquet"]
+        assert len(Store(tmp_path / "store")) == 1
+
+    def test_ct_rate_with_original_volumes_on_the_papers_grid(self, run, tmp_path, phantoms):
+        assert run(*phantoms, "--volumes", "original", "--split", "train", "--limit", "1")[0] == 0
+        elsewhere = ["--out", tmp_path / "3b", "--workers", "0", "--limit", "1"]
+        assert run("prepare", "ct-rate", tmp_path / "tree", *elsewhere, "--volumes", "original")[0] == 0
+        store = Store(tmp_path / "3b")
+        (name,) = store
+        assert store[name].hu.shape == (112, 224, 224)
+        assert any("rescaled" in note for note in store[name].record["notes"])
+
+    def test_rad_chestct(self, run, tmp_path):
+        write_rad_chestct_tree(tmp_path / "tree", {"test": 2}, shape=(16, 32, 32))
+        command = ["prepare", "rad-chestct", tmp_path / "tree", "--out", tmp_path / "store", "--preset", "tiny"]
+        assert run(*command, "--workers", "0", "--split", "test")[0] == 0
+        assert list(Store(tmp_path / "store")) == ["tst00001.npz", "tst00002.npz"]
+        assert run(*command, "--volumes", "original")[0] == cli.WRONG_INPUT
+
+    def test_refused_scans_make_the_exit_status_and_a_report(self, run, tmp_path, phantoms):
+        run(*phantoms, "--limit", "1")
+        bad = sorted((tmp_path / "tree").rglob("valid_*.nii.gz"))[0]
+        bad.write_bytes(bad.read_bytes()[:3000])
+        status, printed, _ = run(*phantoms)
+        report = tmp_path / "store" / "refused" / "all.jsonl"
+        assert status == cli.REFUSED_SCAN == verbs_data.REFUSED_SCANS
+        assert f"refused       1, each with its reason in {report}" in printed
+        assert json.loads(report.read_text())["volume"] == bad.name
+
+    def test_faults_of_a_data_set_are_errors_or_warnings(self, run, tmp_path, phantoms, prepare):
+        run(*phantoms, "--limit", "1")
+        missing = sorted((tmp_path / "tree").rglob("valid_*.nii.gz"))[0]
+        missing.unlink()
+        status, _, complaint = run(*prepare)
+        assert status == cli.WRONG_INPUT
+        assert f"volumes are missing in valid_fixed (1): {missing.name}" in complaint
+        status, _, complaint = run(*prepare, "--on-fault", "skip")
+        assert status == 0
+        assert "med3d-r1: warning: " in complaint
+        assert missing.name in complaint
+
+    @pytest.mark.parametrize(
+        ("options", "complaint"),
+        [
+            (["--shard", "2"], "--shard is i/n"),
+            (["--shard", "3/2"], "the parts are 1/2 to 2/2"),
+            (["--split", "test"], "--split is one of train, validation and all"),
+            (["--patients", "1"], "--patients is 2 or more"),
+            (["--patients", "5"], "made with other settings"),
+            (["--preset", "3b"], "was prepared with spacing [10.5, 5.25, 5.25]"),
+            (["--limit", "0"], "limit is 1 or more"),
+            (["--workers", "-1"], "workers is 0 or more"),
+        ],
+    )
+    def test_wrong_arguments(self, run, phantoms, options, complaint):
+        run(*phantoms, "--limit", "1")
+        status, _, said = run(*phantoms, *options)
+        assert status == cli.WRONG_INPUT
+        assert complaint in said
+
+    def test_no_tree_and_no_patients(self, run, tmp_path):
+        status, _, said = run("prepare", "phantom", tmp_path / "none", "--out", tmp_path / "store")
+        assert status == cli.WRONG_INPUT
+        assert "--patients N writes synthetic patients there" in said
+
+
+class TestFigures:
+    def test_of_a_data_set(self, run, tmp_path, model):
+        write_ct_rate_tree(tmp_path / "tree", {"train": 3, "validation": 2}, shape=(8, 16, 16))
+        status, printed, _ = run("figures", tmp_path / "tree", "--out", tmp_path / "figures")
+        assert status == 0
+        assert "words between spaces" in printed
+        assert len(list((tmp_path / "figures").iterdir())) == printed.count("written") == 6
+        counted = run("figures", tmp_path / "tree", "--out", tmp_path / "own", "--tokenizer", model)[1]
+        assert "those of model" in counted
+        part = run("figures", tmp_path / "tree", "--out", tmp_path / "part", "--split", "validation")[1]
+        whole_count, part_count = (int(re.match(r"reports +(\d+)", text)[1]) for text in (printed, part))
+        assert part_count < whole_count
+
+    def test_what_is_not_there(self, run, tmp_path):
+        status, _, said = run("figures", tmp_path, "--out", tmp_path / "figures")
+        assert status == cli.WRONG_INPUT
+        assert "train_reports.csv, validation_reports.csv" in said
+        (tmp_path / "reports.csv").write_text(
+            "VolumeName,Findings_EN,Impressions_EN\ntrain_1_a_1.nii.gz,Clear.,Clear.\n"
+        )
+        table = ["figures", tmp_path / "reports.csv", "--out", tmp_path / "figures"]
+        assert run(*table)[0] == 0
+        status, _, said = run(*table, "--tokenizer", tmp_path / "none")
+        assert status == cli.WRONG_INPUT
+        assert "no tokenizer that can be loaded" in said
 
 
 def test_demo_can_be_run_again_and_says_that_nothing_was_learned(run, tmp_path):

@@ -13,9 +13,8 @@ from med3d_r1.abnormalities import CT_RATE_LABELS
 from med3d_r1.data.ct_rate import questions_file, read_ct_rate, read_labels, volume_name
 from med3d_r1.data.scans import DatasetError, DataWarning, Scan, Volume, split_by_patient
 from med3d_r1.image_processing_med3d_r1 import Med3DR1ImageProcessor
-from med3d_r1.synthetic import synthetic_chest
 from med3d_r1.volume_med3d_r1 import CTVolume, VolumeError
-from scans import write_nifti
+from scans import synthetic_chest, write_nifti
 
 
 @pytest.fixture

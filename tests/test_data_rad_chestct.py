@@ -8,7 +8,7 @@ from med3d_r1.abnormalities import CT_RATE_LABELS, CT_RATE_TO_RAD_CHESTCT, RAD_C
 from med3d_r1.data.rad_chestct import read_rad_chestct
 from med3d_r1.data.scans import DatasetError, DataWarning
 from med3d_r1.image_processing_med3d_r1 import Med3DR1ImageProcessor
-from med3d_r1.synthetic import synthetic_chest
+from scans import synthetic_chest
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from hub_server import LoopbackHub
 from med3d_r1.checkpoints import initialize, save_checkpoint
-from med3d_r1.synthetic import synthetic_chest
+from scans import synthetic_chest
 
 REPO = "someone/tiny-med3d-r1"
 ROOT = Path(__file__).resolve().parent.parent

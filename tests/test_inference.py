@@ -11,7 +11,7 @@ import torch
 from med3d_r1 import inference
 from med3d_r1.inference import EvidenceMap, check_question, diagnose, encode_scan, parse_report, write_report
 from med3d_r1.prompts_med3d_r1 import question_messages
-from med3d_r1.synthetic import synthetic_chest
+from scans import synthetic_chest
 from tiny import tiny_model, tiny_processor
 
 OPTIONS = ["Emphysema", "Atelectasis", "Pleural effusion"]

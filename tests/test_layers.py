@@ -26,11 +26,11 @@ HUB_FLOORS = (
 
 PACKAGE_FLOORS = (
     ("__init__", "abnormalities"),
-    ("lora", "metrics", "pictures", "quantization", "synthetic", "tiny"),
+    ("lora", "metrics", "pictures", "quantization", "terminal", "tiny"),
     ("checkpoints", "data", "inference"),
-    ("rewards",),
+    ("figures", "rewards"),
     ("trainers", "evaluation"),
-    ("verbs",),
+    ("verbs", "verbs_data"),
     ("cli",),
 )
 """Other files and folders of the package: all of them above the Hub files. A folder is one unit."""

@@ -5,8 +5,7 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
 
 from med3d_r1.prompts_med3d_r1 import question_messages
-from med3d_r1.synthetic import synthetic_chest
-from scans import write_nifti
+from scans import synthetic_chest, write_nifti
 from tiny import tiny_checkpoint
 
 OPTIONS = ["Emphysema", "Lung nodule"]

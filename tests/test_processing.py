@@ -13,9 +13,8 @@ from transformers import AutoProcessor, AutoTokenizer, PreTrainedTokenizerFast
 
 from med3d_r1 import Med3DR1ImageProcessor, Med3DR1Processor
 from med3d_r1.prompts_med3d_r1 import SYSTEM_PROMPT, question_messages, report_messages
-from med3d_r1.synthetic import synthetic_chest
 from med3d_r1.tiny import tiny_tokenizer
-from scans import write_nifti
+from scans import synthetic_chest, write_nifti
 from tiny import tiny_processor
 
 REAL_DATA = os.environ.get("MED3D_R1_REAL_DATA")

@@ -9,8 +9,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCall
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 from med3d_r1.prompts_med3d_r1 import question_messages
-from med3d_r1.synthetic import synthetic_chest
-from scans import write_nifti
+from scans import synthetic_chest, write_nifti
 from tiny import tiny_checkpoint
 
 ANSWER = "<think>Air spaces are enlarged.</think><answer>A</answer>"
