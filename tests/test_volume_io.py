@@ -61,7 +61,7 @@ FORMS = {
     "path as text": lambda folder: str(write_nifti(folder / "scan.nii", HU, LPS_AFFINE)),
     "path in a mapping": lambda folder: {"type": "image", "path": write_nifti(folder / "a.nii", HU, LPS_AFFINE)},
     "nii without a suffix": lambda folder: saved(folder / "IM0001", nifti_bytes(HU, LPS_AFFINE)),
-    "nii as bytes": lambda folder: {"path": "scan.nii.gz", "bytes": gzip.compress(nifti_bytes(HU, LPS_AFFINE), mtime=0)},
+    "nii as bytes": lambda folder: {"path": "scan.nii.gz", "bytes": gzip.compress(nifti_bytes(HU, LPS_AFFINE))},
     "nibabel": lambda folder: nibabel.load(write_nifti(folder / "scan.nii.gz", HU, LPS_AFFINE)),
     "npy": lambda folder: {"path": saved(folder / "scan.npy", npy_bytes(HU)), "affine": AFFINE},
     "npz": lambda folder: saved(folder / "scan.npz", npz_bytes(True, ct=HU, affine=AFFINE)),
@@ -76,7 +76,7 @@ FORMS = {
     "list of one enhanced dicom": lambda folder: [write_enhanced_dicom(folder / "scan.dcm", HU, SPACING)],
     "zipped nii": lambda folder: zip_file(folder / "a.zip", {"scan.nii": nifti_bytes(HU, LPS_AFFINE)}),
     "zipped nii.gz": lambda folder: zip_file(
-        folder / "a.zip", {"b/scan.nii.gz": gzip.compress(nifti_bytes(HU, LPS_AFFINE), mtime=0), "b/README": b""}
+        folder / "a.zip", {"b/scan.nii.gz": gzip.compress(nifti_bytes(HU, LPS_AFFINE)), "b/README": b""}
     ),
     "zipped npz": lambda folder: zip_file(folder / "a.zip", {"scan.npz": npz_bytes(True, ct=HU, affine=AFFINE)}),
     "zipped dicom": zipped_dicom,
