@@ -1,0 +1,1 @@
+"""Texts or numbers in, numbers out: answers, report metrics, statistics. No torch, no network."""

@@ -1,0 +1,26 @@
+"""Rewards for GRPO, with TRL's signature, and the scorers behind them. Names load on first use."""
+
+from importlib import import_module
+
+_HOMES = {
+    "ConsistencyReward": "consistency",
+    "accuracy_reward": "accuracy",
+    "answer_consistency_reward": "answer_consistency",
+    "format_reward": "layout",
+    "perception_reward": "perception",
+}
+"""Public name -> the module that defines it."""
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
