@@ -1,5 +1,5 @@
-"""The command line, `med3d-r1 <verb>`: what can be said. What is done stands in verbs.py and verbs_data.py, which load
-on first use.
+"""The command line, `med3d-r1 <verb>`: what can be said. What is done stands in verbs.py and its neighbours (verbs_data.py
+and so on), which load on first use.
 
 Results go to stdout, progress, warnings and errors to stderr. Exit status: 0 done, 2 wrong arguments or files,
 3 the scan, or one of many, was refused, 130 interrupted.
@@ -13,11 +13,19 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 PROGRAM = "med3d-r1"
 WRONG_INPUT, REFUSED_SCAN, INTERRUPTED = 2, 3, 130
-DATA_VERBS = ("prepare", "figures")
+MODULES = {
+    "prepare": "verbs_data",
+    "figures": "verbs_data",
+    "encode": "verbs_data",
+    "train": "verbs_training",
+    "evaluate": "verbs_evaluation",
+}
+"""Verb -> the module that does it, where that is not verbs.py."""
 
 DESCRIPTION = """Med3D-R1: reads a chest CT, reasons about it in words, and answers.
 Research software, not a medical device."""
@@ -31,7 +39,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all verbs. `args.verb` names a function `run_<verb>` of verbs.py or verbs_data.py, or the demo."""
+    """The parser of all verbs. `args.verb` names a function `run_<verb>` of the module in `MODULES`, or the demo."""
     parser = argparse.ArgumentParser(PROGRAM, description=DESCRIPTION, formatter_class=_HelpFormatter)
     parser.add_argument("--version", action="store_true", help="print the version and leave")
     verbs = parser.add_subparsers(dest="verb", metavar="verb")
@@ -240,10 +248,8 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     """Do what a verb says, and return its exit status."""
     if args.verb == "demo":
         return _demo(parser, args.out)
-    from . import verbs, verbs_data
-
-    act = getattr(verbs_data if args.verb in DATA_VERBS else verbs, f"run_{args.verb}")
-    return act(args) or 0
+    module = import_module(f".{MODULES.get(args.verb, 'verbs')}", __package__)
+    return getattr(module, f"run_{args.verb}")(args) or 0
 
 
 def _demo(parser: argparse.ArgumentParser, folder: Path) -> int:
