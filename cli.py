@@ -1,5 +1,5 @@
-"""The command line, `med3d-r1 <verb>`: what can be said. What is done stands in verbs.py and its neighbours (verbs_data.py
-and so on), which load on first use.
+"""The command line, `med3d-r1 <verb>`: what can be said. What is done stands in verbs.py and its neighbours
+(verbs_data.py and so on), which load on first use.
 
 Results go to stdout, progress, warnings and errors to stderr. Exit status: 0 done, 2 wrong arguments or files,
 3 the scan, or one of many, was refused, 130 interrupted.
