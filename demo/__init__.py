@@ -1,0 +1,1 @@
+"""The whole paper on synthetic chests: from nothing to an evaluated model, and the study over several seeds."""
