@@ -28,7 +28,10 @@ _EXTRAS = {
     "datasets": "data",
     "gradio": "space",
     "matplotlib": "data",
+    "nltk": "eval",
     "peft": "train",
+    "rouge-score": "eval",
+    "sacrebleu": "eval",
     "tqdm": "data",
     "trl": "train",
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ..abnormalities import CT_RATE_LABELS, SYNONYMS
 from .sentence_rules import LEFT_OPEN, Clause, read_clauses
@@ -30,10 +31,15 @@ def findings_in(text: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for start, end in split_sentences(text):
-        for clause in read_clauses(text[start:end]):
-            for label, status in _mentions(clause):
-                found[label] = max(found.get(label, status), status, key=STATUSES.index)
+        for label, status in _findings_of(text[start:end]):
+            found[label] = max(found.get(label, status), status, key=STATUSES.index)
     return {label: found[label] for label in CT_RATE_LABELS if label in found}
+
+
+@lru_cache(maxsize=1 << 14)
+def _findings_of(sentence: str) -> tuple[tuple[str, str], ...]:
+    """Each mention in a sentence. Kept, because the lines of a checklist and the sentences of reports come again."""
+    return tuple(mention for clause in read_clauses(sentence) for mention in _mentions(clause))
 
 
 def _mentions(clause: Clause) -> Iterator[tuple[str, str]]:
@@ -60,7 +66,8 @@ _DOUBT_BEHIND = re.compile(
 
 def _named(text: str) -> Iterator[tuple[int, str]]:
     """The labels that the text of a clause names, and where."""
-    named = [(found.span(), label) for label in SYNONYMS for found in _SYNONYMS[label].finditer(text)]
+    begun = {label for word in _WORD.findall(text) for label in _BEGUN_BY.get(word, ())}
+    named = [(found.span(), label) for label in SYNONYMS if label in begun for found in _SYNONYMS[label].finditer(text)]
     phrases = [span for span, _ in named if not _JOINT.search(text[slice(*span)])]
     named = [  # not "opacity" in "nodular opacity"
         (span, label)
@@ -92,6 +99,15 @@ _SYNONYMS = {
     label: re.compile(r"\b(?:" + "|".join(map(_synonym_pattern, sorted(synonyms, key=len, reverse=True))) + r")\b")
     for label, synonyms in SYNONYMS.items()
 }
+
+_WORD = re.compile(r"\w+")
+_BEGUN_BY: dict[str, set[str]] = {}
+"""A word -> the labels of which a synonym begins with it. Most labels need not be looked for in most clauses."""
+
+for _label, _synonyms in SYNONYMS.items():
+    for _first in {_WORD.match(synonym)[0] for synonym in _synonyms}:
+        for _form in (_first, _first + "s", _first + "es"):
+            _BEGUN_BY.setdefault(_form, set()).add(_label)
 
 _CALCIFIED = re.compile(r"\b(?:calcif\w*|calcium|atheroma\w*|atheroscl\w*|plaques?)\b")
 _CORONARY = r"(?:coronar\w*|circumflex|anterior descending|lad|rca)"
@@ -135,3 +151,16 @@ _PLACES = {
     "Bronchiectasis": (re.compile(r"\b(?:aort\w*|o?esophag\w*|arter\w*)\b"), re.compile(r"\bbronchiecta\w*")),
 }
 """label -> words by which a mention belongs elsewhere, unless words of the second pattern place it here too."""
+
+
+def label_row(text: str, uncertain: bool = False) -> tuple[int, ...]:
+    """The 18 labels of a text in their official order: 1 where it affirms one, also where it holds one possible if
+    `uncertain`; 0 where it denies it or says nothing.
+
+    >>> text = "Emphysema. Possible atelectasis. No nodule."
+    >>> sum(label_row(text)), sum(label_row(text, uncertain=True))
+    (1, 2)
+    """
+    found = findings_in(text)
+    counted = STATUSES[1:] if uncertain else STATUSES[2:]
+    return tuple(int(found.get(label) in counted) for label in CT_RATE_LABELS)

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import re
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
+from .chat import ChatClient, ConsentError, NonsenseError, Usage, read_object
+from .chat import ChatError as LabellerError
 from .sentence_cache import LabelCache, cache_key
 
 PROMPT_VERSION = "1"
@@ -35,15 +33,6 @@ You get a JSON object {"1": "sentence", "2": "sentence", ...}. Answer with nothi
 keys, each with one of the two words: {"1": "normal", "2": "abnormal", ...}."""
 
 _LABELS = {"normal", "abnormal"}
-_PASSING_STATUS = {408, 409, 425, 429}  # and all of 500 and above
-
-
-class LabellerError(RuntimeError):
-    """The model could not be asked, or did not answer as it was asked to."""
-
-
-class ConsentError(LabellerError):
-    """Nothing was sent, because the caller did not confirm it."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +62,6 @@ class Estimate:
             f"{self.sentences} report sentences to {self.model} at {self.address} in {self.requests} requests, "
             f"about {self.input_tokens} + {self.output_tokens} tokens, {cost}; {self.cached} are answered already"
         )
-
-
-@dataclass
-class Usage:
-    """What was spent so far, by the servers' own counts: tokens of answers that were of no use are in it too."""
-
-    requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
 
 
 class LLMLabeller:
@@ -122,27 +102,30 @@ class LLMLabeller:
         output_price: float | None = None,
         progress: bool = True,
     ):
-        if batch_size < 1 or concurrency < 1 or retries < 0:
-            raise ValueError(
-                f"batch_size {batch_size} and concurrency {concurrency} must be > 0, retries {retries} >= 0"
-            )
+        if batch_size < 1 or concurrency < 1:
+            raise ValueError(f"batch_size {batch_size} and concurrency {concurrency} must be > 0")
         self.model = model
-        self.base_url = base_url
         self.confirm = confirm
         self.cache = LabelCache(cache)
-        self.usage = Usage()
         self.batch_size = batch_size
         self.concurrency = concurrency
-        self.timeout = timeout
-        self.retries = retries
-        self.backoff = backoff
-        self.longest_wait = longest_wait
         self.prices = None if input_price is None or output_price is None else (input_price, output_price)
         self.progress = progress
-        self._api_key = api_key
-        self._client: Any = None
-        self._stopped = threading.Event()
+        self._chat = ChatClient(
+            model,
+            base_url=base_url,
+            api_key=api_key,
+            timeout=timeout,
+            retries=retries,
+            backoff=backoff,
+            longest_wait=longest_wait,
+        )
+        self._stopped = self._chat.stopped
         self._recording = threading.Lock()
+
+    @property
+    def usage(self) -> Usage:
+        return self._chat.usage
 
     def __call__(self, sentences: Sequence[str]) -> list[str]:
         """ "normal" or "abnormal" for each sentence.
@@ -155,7 +138,6 @@ class LLMLabeller:
         missing = self._missing(sentences, keys)
         if missing:
             self._ask_for_consent(self.estimate(sentences))
-            self._client = self._connect()
             with self.cache:
                 self._label_all(self._missing(sentences, keys))  # another run may have added some meanwhile
         return [self.cache.get(key) for key in keys]
@@ -174,7 +156,7 @@ class LLMLabeller:
             output_tokens=output_tokens,
             cost=self._cost(input_tokens, output_tokens),
             model=self.model,
-            address=self.base_url or "Hugging Face's inference providers",
+            address=self._chat.address,
         )
 
     def _key(self, sentence: str) -> str:
@@ -195,14 +177,6 @@ class LLMLabeller:
                 f"nothing was sent. To send {estimate}, pass confirm=True, or a function that is shown this and "
                 "returns True"
             )
-
-    def _connect(self) -> Any:
-        from huggingface_hub import InferenceClient
-
-        if self.base_url is None:
-            return InferenceClient(self.model, api_key=self._api_key, timeout=self.timeout)
-        # With no key at all the client would send the user's Hugging Face token, to whatever server this is.
-        return InferenceClient(base_url=self.base_url, api_key=self._api_key or "none", timeout=self.timeout)
 
     def _label_all(self, missing: dict[str, str]) -> None:
         """Ask for everything that is missing, a few requests at a time, and keep each answer as it comes."""
@@ -227,29 +201,24 @@ class LLMLabeller:
                 self._stopped.set()  # those that wait to try again do not
 
     def _label_batch(self, batch: Sequence[tuple[str, str]], bar: Any) -> None:
-        """Ask until the answer is of use, then keep it."""
-        tries = self.retries + 1
-        for attempt in range(tries):
-            if self._stopped.is_set():
-                raise LabellerError("stopped, because another request failed")
-            try:
-                labels = self._ask([sentence for _, sentence in batch])
-            except _PassingFailure as failure:
-                if isinstance(failure, _Nonsense) and len(batch) > 1 and attempt > 0:
-                    middle = len(batch) // 2
-                    self._label_batch(batch[:middle], bar)
-                    self._label_batch(batch[middle:], bar)
-                    return
-                if attempt == tries - 1:
-                    raise LabellerError(f"{self.model}: {failure}, {tries} times in a row") from None
-                self._wait(attempt, failure.wait)
-            else:
-                self._keep(batch, labels, bar)
-                return
-
-    def _wait(self, attempt: int, asked_for: float | None) -> None:
-        seconds = self.backoff * 2**attempt * random.uniform(0.75, 1.25) if asked_for is None else asked_for
-        self._stopped.wait(min(seconds, self.longest_wait))
+        """Ask until the answer is of use, then keep it. A batch that confuses the model twice is asked in halves."""
+        numbered = {str(number): sentence for number, (_, sentence) in enumerate(batch, start=1)}
+        try:
+            labels = self._chat.ask(
+                [
+                    {"role": "system", "content": PROMPT},
+                    {"role": "user", "content": json.dumps(numbered, ensure_ascii=False)},
+                ],
+                lambda words: _read_answer(words, list(numbered)),
+                max_tokens=64 + 16 * len(batch),
+                most_nonsense=2 if len(batch) > 1 else None,
+            )
+        except NonsenseError:
+            middle = len(batch) // 2
+            self._label_batch(batch[:middle], bar)
+            self._label_batch(batch[middle:], bar)
+        else:
+            self._keep(batch, labels, bar)
 
     def _keep(self, batch: Sequence[tuple[str, str]], labels: Sequence[str], bar: Any) -> None:
         with self._recording:
@@ -261,92 +230,15 @@ class LLMLabeller:
             bar.set_postfix(tokens=tokens, **({} if spent is None else {"cost": f"{spent:.3f}"}))
             bar.update(len(batch))
 
-    def _ask(self, sentences: list[str]) -> list[str]:
-        """One request.
 
-        Raises:
-            _PassingFailure: asking again may help.
-            LabellerError: it will not.
-        """
-        from huggingface_hub.errors import HfHubHTTPError, HTTPError, InferenceTimeoutError, OfflineModeIsEnabled
-
-        numbered = {str(number): sentence for number, sentence in enumerate(sentences, start=1)}
-        try:
-            response = self._client.chat_completion(
-                [
-                    {"role": "system", "content": PROMPT},
-                    {"role": "user", "content": json.dumps(numbered, ensure_ascii=False)},
-                ],
-                model=self.model,
-                temperature=0.0,
-                max_tokens=64 + 16 * len(sentences),
-            )
-        except InferenceTimeoutError:
-            raise _PassingFailure(f"no answer within {self.timeout:g} s") from None
-        except HfHubHTTPError as error:
-            raise self._refusal(error.response) from None
-        except OfflineModeIsEnabled:
-            raise LabellerError("the environment variable HF_HUB_OFFLINE forbids to ask a server: unset it") from None
-        except HTTPError as error:
-            raise _PassingFailure(f"no connection ({type(error).__name__})") from None
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise _Nonsense(f"a response that is no chat completion ({type(error).__name__})") from None
-        self._count(response)
-        return _read_answer(response, list(numbered))
-
-    def _refusal(self, response: Any) -> Exception:
-        status = response.status_code
-        if status in _PASSING_STATUS or status >= 500:
-            return _PassingFailure(f"HTTP status {status}", _retry_after(response.headers.get("Retry-After")))
-        hint = {401: ": the key is missing or wrong", 402: ": no credit left", 403: ": the key may not use this model"}
-        return LabellerError(f"{self.model}: HTTP status {status}{hint.get(status, '')}")
-
-    def _count(self, response: Any) -> None:
-        usage = getattr(response, "usage", None)
-        with self._recording:
-            self.usage.requests += 1
-            self.usage.input_tokens += getattr(usage, "prompt_tokens", None) or 0
-            self.usage.output_tokens += getattr(usage, "completion_tokens", None) or 0
-
-
-class _PassingFailure(Exception):
-    """A failure that may not come again. `wait`: seconds that the server asked for."""
-
-    def __init__(self, reason: str, wait: float | None = None):
-        super().__init__(reason)
-        self.wait = wait
-
-
-class _Nonsense(_PassingFailure):
-    """An answer that is not what was asked for."""
-
-
-def _read_answer(response: Any, numbers: list[str]) -> list[str]:
-    """The labels in a completion, which must be a JSON object with exactly these keys and the two words."""
-    try:
-        content = response.choices[0].message.content
-        answer = json.loads(re.search(r"\{.*\}", content, re.DOTALL)[0])  # models like to fence it
-    except (AttributeError, IndexError, TypeError, ValueError):
-        raise _Nonsense("an answer that is not JSON") from None
+def _read_answer(words: str, numbers: list[str]) -> list[str]:
+    """The labels in the model's words, which must be a JSON object with exactly these keys and the two labels."""
+    answer = read_object(words)
     if sorted(answer) != sorted(numbers):
-        raise _Nonsense(f"an answer with {len(answer)} labels for {len(numbers)} sentences, or under other numbers")
+        raise NonsenseError(f"an answer with {len(answer)} labels for {len(numbers)} sentences, or under other numbers")
     if not all(isinstance(label, str) and label in _LABELS for label in answer.values()):
-        raise _Nonsense('an answer with other words than "normal" and "abnormal"')
+        raise NonsenseError('an answer with other words than "normal" and "abnormal"')
     return [answer[number] for number in numbers]
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds from a Retry-After header, which holds seconds or a date."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 def _await_one(pending: set[Any]) -> set[Any]:

@@ -3,7 +3,7 @@
 A full stop ends a sentence unless it belongs to a number ("1.5 cm"), an abbreviation ("approx.", "Dr.", "e.g."), an
 ordinal ("4. rib") or stands in brackets. Reports are dictated and break the rules of print: the stop may lack its space
 ("opacity.There is") or be missing altogether, before "There is" or before a new line or a gap of two spaces that leads
-on to a capital. A line that is merely wrapped goes on.
+on to a capital. A line that is merely wrapped goes on. A line of a checklist stands for itself ("B nodule absent").
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ _LIST_NUMBER = re.compile(r"(?<!\S)\(?(\d{1,2})[.)]+\s*(?=[A-Z])")
 _LIST_START = re.compile(r"(?:\A|\n|[.!?:;])\s*\Z")
 _LINE_END = re.compile(r"\n\s*")
 _CAPITALISED = re.compile(r"[A-Z][a-z]|A\s|[A-Z][A-Z /]+:")
+_VERDICT = re.compile(r"[A-Z] [^\n]*\b(?:present|absent)[ \t]*(?:\n|\Z)")
 _GAP = re.compile(r"(?<=[a-z0-9)])(?: +(?=There (?:is|are|was|were|has|have)\b)|  +(?=[A-Z][a-z]+ [a-z]))")
 
 
@@ -111,7 +112,8 @@ def _line_ends(text: str) -> Iterator[int]:
         before = text[max(0, end.start() - 30) : end.start()].rstrip()
         unfinished = _LAST_TOKEN.search(before)[0].lower() in _UNFINISHED or before.endswith((",", "-", "/", "("))
         capitalised = _CAPITALISED.match(text, end.end()) and not before.endswith(".")  # a stop is judged elsewhere
-        if end[0].count("\n") > 1 or _MARKER.match(text, end.end()) or (capitalised and not unfinished):
+        begins = _MARKER.match(text, end.end()) or _VERDICT.match(text, end.end())
+        if end[0].count("\n") > 1 or begins or (capitalised and not unfinished):
             yield end.end()
 
 

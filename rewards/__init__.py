@@ -4,7 +4,12 @@ from importlib import import_module
 
 _HOMES = {
     "ConsistencyReward": "consistency",
+    "EmbeddingScorer": "embedding_scorer",
+    "FindingScorer": "finding_scorer",
+    "JudgeScorer": "judge_scorer",
+    "RewardModelScorer": "reward_model_scorer",
     "accuracy_reward": "accuracy",
+    "affirmed_findings": "findings",
     "answer_consistency_reward": "answer_consistency",
     "format_reward": "layout",
     "perception_reward": "perception",

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from med3d_r1.abnormalities import CT_RATE_LABELS, SYNONYMS
+from med3d_r1.data.phantom.devices import KINDS
 from med3d_r1.data.report_findings import findings_in
 
 labels = st.sampled_from(CT_RATE_LABELS)
@@ -47,12 +48,20 @@ def test_a_synonym_names_its_label(label, data):
         ("Atelectasis is possible.", {"Atelectasis": "uncertain"}),
         ("No nodule. A nodule is seen in the lingula.", {"Lung nodule": "present"}),
         ("Atelectasis may be present. No atelectasis on the left.", {"Atelectasis": "uncertain"}),
+        ("A nodule present\nB emphysema absent", {"Emphysema": "absent", "Lung nodule": "present"}),
+        ("Seen nothing.\nB nodule absent\nC emphysema present", {"Emphysema": "present", "Lung nodule": "absent"}),
         ("The chest is normal.", {}),
         ("", {}),
     ],
 )
 def test_what_a_text_says(text, expected):
     assert findings_in(text) == expected
+
+
+@pytest.mark.parametrize("device", KINDS)
+def test_every_device_of_a_synthetic_chest_is_medical_material(device):
+    assert findings_in(f"There is a {device}.") == {"Medical material": "present"}
+    assert findings_in(f"No {device}.") == {"Medical material": "absent"}
 
 
 @given(st.lists(labels, unique=True, min_size=1, max_size=4))
