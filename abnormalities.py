@@ -41,8 +41,9 @@ SYNONYMS = {
         "foreign body", "catheter", "central line", "central venous line", "port chamber", "port-a-cath", "portacath",
         "picc", "picc line", "chest port", "venous port", "pacemaker", "pacing lead", "pacemaker lead", "icd lead",
         "defibrillator", "cardiac device", "stent", "endotracheal tube", "tracheostomy", "tracheal cannula",
-        "tracheostomy cannula", "nasogastric tube", "feeding tube", "gastrostomy tube", "orogastric tube", "chest tube",
-        "thorax tube", "pleural drain", "drainage tube", "drain", "surgical clip", "clip", "suture", "suture material",
+        "tracheostomy cannula", "nasogastric tube", "feeding tube", "gastrostomy tube", "orogastric tube",
+        "gastric tube", "chest tube", "thorax tube", "pleural drain", "drainage tube", "drain", "surgical clip", "clip",
+        "suture", "suture material",
         "staple", "staple line", "sternal wire", "sternotomy wire", "cerclage", "sternotomy suture", "prosthesis",
         "prosthetic valve", "valve prosthesis", "valve replacement", "mechanical valve", "graft", "bypass graft",
         "breast implant", "implant", "screw", "plate and screw", "fixation material", "hardware", "osteosynthesis",
@@ -280,3 +281,9 @@ YES_NO_STEMS = (
     "Is there {finding}?",
 )
 """Questions that are answered with yes or no; `{finding}` is a label in small letters."""
+
+CHECKLIST_STEM = "Say of each of these findings whether it is present in this scan:"
+FULL_CHECKLIST_STEM = "Go through all findings and say whether they are present in this scan."
+LIST_STEM = "Which findings are present in this scan?"
+"""Questions about several labels: one that goes on with them, in small letters, one about all of them, and one that is
+answered with those that are there."""

@@ -4,6 +4,9 @@
                              HU, affine                int16 HU on the           window, normalise
                                                        model's grid
 
+A scan that went through the vision tower before (`encoded_med3d_r1`) is taken as it is: its tokens (L, C) stand in for
+the tensor.
+
 Default values are those of the release and its CT-RATE preprocessing: 1.5 x 1.5 x 3 mm, 256 x 256 x 128 voxels cropped
 or padded about the centre, of which the middle 224 x 224 x 112 are seen (336 mm each way), -1000..1000 HU to -1..1,
 then (v - 0.4978) / 0.2449. How a scan is brought onto that grid is written in the module of `place`, which numbers pass
@@ -20,6 +23,7 @@ Beyond both, a scan is read with a `VolumeWarning` where
 import math
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -30,6 +34,7 @@ import torch
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 from transformers.processing_utils import ImagesKwargs
 
+from .encoded_med3d_r1 import ENCODED_SUFFIX, is_encoded, open_encoded
 from .geometry_med3d_r1 import ModelGrid, Placement, Pose, place
 from .hu_guard_med3d_r1 import GUARD_MODES, VoxelStatistics, examine
 from .prepared_med3d_r1 import SIDES, PreparedVolume
@@ -72,7 +77,7 @@ class Med3DR1ImagesKwargs(ImagesKwargs, total=False):
 
 class Med3DR1ImageProcessor(BaseImageProcessor):
     """Turns CT scans into `pixel_values`, float32 (N, 1, D, H, W), canonical orientation (D, H, W) = feet to head,
-    front to back, right to left.
+    front to back, right to left; and encoded scans into `pixel_values` (N, L, C).
 
     Args:
         spacing: target millimetres along (D, H, W).
@@ -146,6 +151,12 @@ class Med3DR1ImageProcessor(BaseImageProcessor):
             "antialias": self.antialias,
         }
 
+    @property
+    def tensor_preprocessing(self) -> dict[str, Any]:
+        """The settings that decide the model's tensor, as they stand in the record of an encoded scan."""
+        window = [list(knot) for knot in self.window]
+        return {**self.preprocessing, "window": window, "mean": self.mean, "std": self.std}
+
     def fetch_images(self, image_url_or_urls: Any) -> Any:
         """Leave scans as they are: they are opened one by one in `preprocess`, and not as pictures."""
         return image_url_or_urls
@@ -166,17 +177,19 @@ class Med3DR1ImageProcessor(BaseImageProcessor):
         """Scans to model input.
 
         Args:
-            images: one scan or a list of them, each whatever `prepare` takes. Lists in the list are flattened (one
-                list a prompt), except for a list of files without the suffix of a volume: the slices of one.
+            images: one scan or a list of them, each whatever `prepare` takes; or all of them encoded, each the path of
+                a .safetensors or a torch tensor (L, C). Lists in the list are flattened (one list a prompt), except
+                for a list of files without the suffix of a volume: the slices of one.
             return_tensors: "pt" or "np" for one array; else a list of tensors.
             spacing, affine, orientation, series, modality, rescale, hu_guard: as in `prepare`, for all scans.
 
         Returns:
-            `pixel_values`: float32 (N, 1, D, H, W), or N of (1, D, H, W).
+            `pixel_values`: float32 (N, 1, D, H, W), or N of (1, D, H, W). Of encoded scans (N, L, C), or N of (L, C),
+            in their own dtype (float32 for "np", as numpy has no bfloat16).
 
         Raises:
-            VolumeError: a scan was refused.
-            ValueError: there are no scans.
+            VolumeError: a scan was refused, or it was encoded with other settings.
+            ValueError: there are no scans, or some are encoded and others are not.
         """
         sources = list(_flat(images))
         if not sources:
@@ -185,10 +198,39 @@ class Med3DR1ImageProcessor(BaseImageProcessor):
             "spacing": spacing, "affine": affine, "orientation": orientation, "series": series, "modality": modality,
             "rescale": rescale, "hu_guard": hu_guard,
         }  # fmt: skip
-        volumes = [self.to_tensor(self.prepare(source, **options)) for source in sources]
-        # One volume needs no copy to become a batch.
-        pixel_values = volumes if return_tensors is None else torch.stack(volumes) if volumes[1:] else volumes[0][None]
+        if any(map(is_encoded, sources)):
+            scans = self._encoded(sources, options)
+            scans = [scan.float() for scan in scans] if return_tensors == "np" else scans
+        else:
+            scans = [self.to_tensor(self.prepare(source, **options)) for source in sources]
+        # One scan needs no copy to become a batch.
+        pixel_values = scans if return_tensors is None else torch.stack(scans) if scans[1:] else scans[0][None]
         return BatchFeature({"pixel_values": pixel_values}, tensor_type=return_tensors)
+
+    def _encoded(self, sources: Sequence[Any], options: dict[str, Any]) -> list[torch.Tensor]:
+        """The tokens (L, C) of encoded scans. Whether the model takes so many is for the model to say."""
+        strangers = [source for source in sources if not is_encoded(source)]
+        if strangers:
+            raise ValueError(
+                f"the scans of a call are all encoded (.safetensors, or tensors (L, C)) or none is: {len(strangers)} "
+                f"of {len(sources)} are not, the first a {type(strangers[0]).__name__}. Encode them too, or pass all "
+                "as scans"
+            )
+        if told := [name for name, value in options.items() if value is not None]:
+            raise ValueError(f"{', '.join(told)} say how to read a scan, and an encoded one is not read any more")
+        return [source if isinstance(source, torch.Tensor) else self._load_encoded(source) for source in sources]
+
+    def _load_encoded(self, path: str | PathLike[str]) -> torch.Tensor:
+        """Refuse what was encoded from other tensors than this processor makes."""
+        features, record = open_encoded(path)
+        if record.get("preprocessing") != self.tensor_preprocessing:
+            raise VolumeError(
+                Path(path).name,
+                f"an encoded scan must have been made with this processor's settings, {self.tensor_preprocessing}",
+                f"{record.get('preprocessing')}",
+                "Encode the scan again with this processor.",
+            )
+        return features
 
     def prepare(
         self,
@@ -257,8 +299,7 @@ class Med3DR1ImageProcessor(BaseImageProcessor):
             raise ValueError(f"a shift of {tuple(shift)} voxels is beyond the margin {self.margin}")
         starts = [margin + step for margin, step in zip(self.margin, shift, strict=True)]
         seen = prepared.hu[tuple(slice(a, a + length) for a, length in zip(starts, self.size, strict=True))]
-        hu, value = np.array(self.window).T
-        table = ((np.interp(_INT16_BY_BITS, hu, value) - self.mean) / self.std).astype(np.float32)
+        table = _lookup_table(self.window, self.mean, self.std)
         tensor = np.empty((1, *self.size), dtype=np.float32)
         for plane, slice_hu in zip(tensor[0], seen.view(np.uint16), strict=True):
             np.take(table, slice_hu, out=plane)
@@ -307,13 +348,29 @@ def _are_slices(entries: Sequence[Any]) -> bool:
     """Whether all are files, and none of a kind that holds a whole volume."""
     return bool(entries) and all(
         isinstance(entry, str | PathLike)
-        and not str(entry).lower().endswith(VOLUME_SUFFIXES)
+        and not str(entry).lower().endswith((*VOLUME_SUFFIXES, ENCODED_SUFFIX))
         and not Path(entry).is_dir()
         for entry in entries
     )
 
 
+@lru_cache(maxsize=8)
+def _lookup_table(window: tuple[tuple[float, float], ...], mean: float, std: float) -> np.ndarray:
+    """float32 (65536,): the bits of an int16 HU -> what the model gets. Making it takes longer than a small scan."""
+    hu, value = np.array(window).T
+    table = ((np.interp(_INT16_BY_BITS, hu, value) - mean) / std).astype(np.float32)
+    table.setflags(write=False)
+    return table
+
+
 def _refuse_model_input(source: Any) -> None:
+    if is_encoded(source):
+        raise VolumeError(
+            Path(source).name if isinstance(source, str | PathLike) else f"tensor {tuple(source.shape)}",
+            "voxels are prepared, from a scan",
+            "a scan that is encoded already",
+            "Give the scan itself; or for a single slice as a tensor, give it as (1, H, W).",
+        )
     shape = getattr(source, "shape", ())
     if len(shape) == 5:
         raise VolumeError(

@@ -1,4 +1,5 @@
-"""What the verbs about data sets do: `prepare` fills a volume store, `figures` draws what reports are like."""
+"""What the verbs about data sets do: `prepare` fills a volume store, `encode` a feature store, and `figures` draws what
+reports are like."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import math
 import re
 import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,48 @@ def run_prepare(args: argparse.Namespace) -> int:
         compress=args.compress,
         progress=True,
     )
-    print_text(_summary_text(summary, args.out, workers))
+    print_text(_summary_text(summary, args.out, workers, "prepared"))
+    return REFUSED_SCANS if summary.refused else 0
+
+
+def run_encode(args: argparse.Namespace) -> int:
+    """Let a frozen vision tower see every scan once, and keep what it makes of them."""
+    import torch
+
+    from .checkpoints import load_model, load_processor
+    from .data.encode import encode_scans, encode_store
+    from .data.volume_store import Store
+    from .data.workers import usable_cores
+
+    quiet_libraries(args.verbose)
+    shard = _shard(args.shard)
+    image_processor = load_processor(args.model).image_processor
+    if args.dataset == "store":
+        split = None if args.split == "all" else args.split
+        encode = partial(encode_store, Store(args.source, image_processor), split=split)
+        workers = args.workers or 0
+    else:
+        encode = partial(encode_scans, _scans(args))
+        workers = usable_cores() if args.workers is None else args.workers
+    model = load_model(args.model, args.device, None if args.dtype == "auto" else getattr(torch, args.dtype))
+    config = model.config.vision_config
+    args.out.mkdir(parents=True, exist_ok=True)
+    say(
+        f"stored, each scan takes {2 * config.num_tokens * config.hidden_size / 1e6:.2g} MB, and "
+        f"{shutil.disk_usage(args.out).free / 1e9:,.0f} GB are free"
+    )
+    summary = encode(
+        args.out,
+        model,
+        image_processor,
+        batch_size=args.batch_size,
+        workers=workers,
+        shard=shard,
+        limit=args.limit,
+        verify=args.verify,
+        progress=True,
+    )
+    print_text(_summary_text(summary, args.out, workers, "encoded"))
     return REFUSED_SCANS if summary.refused else 0
 
 
@@ -121,13 +164,13 @@ def _scans(args: argparse.Namespace) -> list[Any]:
     return [scan for split in splits for scan in read(args.source, split, on_fault=args.on_fault, **options)]
 
 
-def _summary_text(summary, folder: Path, workers: int) -> str:
+def _summary_text(summary, folder: Path, workers: int, done: str) -> str:
     before = summary.present + summary.found
     lines = [
-        f"prepared      {summary.prepared:,} of {summary.wanted:,} volumes, {before:,} were there before",
+        f"{done:<14}{summary.made:,} of {summary.wanted:,} volumes, {before:,} were there before",
         f"store         {folder}, {summary.bytes / 1e9:,.2f} GB of these volumes",
         f"time          {summary.seconds:,.1f} s with {workers} worker{'s' * (workers != 1)}, "
-        f"{summary.scans_per_second:,.1f} prepared a second",
+        f"{summary.scans_per_second:,.1f} {done} a second",
     ]
     if summary.repaired:
         lines.insert(1, f"repaired      {summary.repaired:,} whose files were broken")

@@ -61,8 +61,8 @@ def measure(preset: Preset, count: int, workers: list[int], rounds: int) -> dict
         def fill(processes: int) -> None:
             shutil.rmtree(folder / "store", ignore_errors=True)
             summary = prepare_scans(scans, folder / "store", image_processor, workers=processes)
-            if summary.prepared != count:
-                raise RuntimeError(f"{summary.prepared} of {count} scans were prepared")
+            if summary.made != count:
+                raise RuntimeError(f"{summary.made} of {count} scans were prepared")
 
         return times_in_turns({number: lambda number=number: fill(number) for number in workers}, rounds)
 

@@ -37,7 +37,7 @@ def report_rows(
         scans: those without a report make no rows.
         labeller: says which sentences are abnormal, as in `label_sentences`.
         volumes: all reconstructions of a scan, or the first.
-        images: the path of a volume in its row; default: its own.
+        images: the path of a volume in its row, such as `path_of` of either store; default: its own.
 
     Raises:
         ValueError: volumes cannot be read by their path alone, and `images` is not given.
@@ -101,6 +101,7 @@ def as_dataset(rows: Sequence[Row]) -> Dataset:
         "completion": List({"role": text, "content": text}),
         "abnormal_spans": List(List(number)),
         "options": List(text),
+        "labels": List(number),
     }
     features = Features({column: types.get(column, text) for column in rows[0]}) if rows else None
     return Dataset.from_list(list(rows), features=features)

@@ -14,131 +14,57 @@ merged when they are read; of two rows for one volume the later counts. All file
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, fields, replace
-from importlib import import_module
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..prepared_med3d_r1 import PreparedVolume
-from ..volume_med3d_r1 import VolumeError
-from .scans import Scan, Volume
-
-FORMAT = 1
-"""Raised when a store's layout changes."""
-
-SAVE_EVERY_SECONDS = 30.0
-"""A killed process loses at most this much of its part. Volumes are not lost: the next run finds their files."""
-
-Shard = tuple[int, int]
-"""(i, n), 1 <= i <= n: the i-th of n parts of the work."""
-
-_METADATA = b"med3d_r1"
-_SUFFIXES = (".nii.gz", ".nii", ".npz", ".npy", ".zip")
-
-
-class StoreError(ValueError):
-    """A store cannot be read or written as it is."""
+from .manifest import Kind, Stored, StoredScans, StoreError, require_preprocessing
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Stored):
     """One stored volume, a row of the manifest.
 
     Attributes:
-        volume: its name in the data set's tables.
-        dataset, split, patient, scan: as in `Scan`.
         sha256: of the voxels and the affine, see `checksum`.
-        bytes: of the stored file.
-        source_bytes: of the file that it was made from, None where that is not one file. Another size, another scan.
         source_shape, source_spacing, source_orientation: of the scan as it was stored there; spacing in mm.
         hu_min, hu_max: of the scan, before anything was done to it.
         warnings: what a person should look at.
-        seconds: that it took; prepared_at: when it was done, in seconds since 1970.
+
+    The others are those of `Stored`.
     """
 
-    volume: str
-    dataset: str
-    split: str
-    patient: str
-    scan: str
-    sha256: str
-    bytes: int
-    source_bytes: int | None
     source_shape: list[int]
     source_spacing: list[float]
     source_orientation: str
     hu_min: float
     hu_max: float
     warnings: list[str]
-    seconds: float
-    prepared_at: float
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A volume that could not be prepared, and why.
-
-    Attributes:
-        volume, path: its name, and where it was read from.
-        rule, found, remedy: as in `VolumeError`.
-    """
-
-    volume: str
-    path: str
-    rule: str
-    found: str
-    remedy: str
-
-    @property
-    def sentence(self) -> str:
-        return str(VolumeError(self.volume, self.rule, self.found, self.remedy))
+VOLUMES = Kind("volumes", ".npz", Entry, "prepare", "prepared")
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What is known about a store.
-
-    Attributes:
-        preprocessing: the settings that all its volumes were made with, `Med3DR1ImageProcessor.preprocessing`.
-        entries: volume name -> what is stored.
-        refusals: volume name -> why it is not.
-    """
-
-    preprocessing: dict[str, Any]
-    entries: dict[str, Entry]
-    refusals: dict[str, Refusal]
-
-
-class Store(Mapping[str, PreparedVolume]):
-    """A volume store to read from: volume name -> PreparedVolume.
-
-    Rows of training data hold paths of its files: give `images=store.images` to the functions that make rows, and
-    `store.stored(scans)` for their scans.
+class Store(StoredScans[PreparedVolume]):
+    """A volume store to read from: volume name -> PreparedVolume; see `StoredScans`.
 
     Args:
         folder: the store.
         image_processor: the one that will read the volumes; the store must have been prepared with its settings.
 
     Raises:
-        StoreError: there is no store, or it was prepared with other settings.
+        StoreError: there is no volume store, or it was prepared with other settings.
     """
 
+    kind = VOLUMES
+
     def __init__(self, folder: str | os.PathLike[str], image_processor: Any = None):
-        self.folder = Path(folder).expanduser()
-        manifest = read_manifest(self.folder)
-        if manifest is None:
-            raise StoreError(f"{self.folder}: no volume store; `med3d-r1 prepare` makes one")
-        self.manifest = manifest
+        super().__init__(folder)
         if image_processor is not None:
-            require_preprocessing(self.folder, manifest.preprocessing, image_processor.preprocessing)
+            require_preprocessing(self.folder, VOLUMES, self.manifest.preprocessing, image_processor.preprocessing)
 
     def __getitem__(self, volume: str) -> PreparedVolume:
         """
@@ -148,163 +74,8 @@ class Store(Mapping[str, PreparedVolume]):
         """
         return PreparedVolume.load(self.path(volume))
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.manifest.entries)
-
-    def __len__(self) -> int:
-        return len(self.manifest.entries)
-
-    def __contains__(self, volume: object) -> bool:
-        return volume in self.manifest.entries
-
-    def path(self, volume: str) -> Path:
-        """Where a volume lies: what image processors, processors and rows of training data take.
-
-        Raises:
-            KeyError: the volume is not stored.
-        """
-        if volume not in self:
-            refusal = self.manifest.refusals.get(volume)
-            raise KeyError(f"{volume} is not in {self.folder}" + (f": {refusal.sentence}" if refusal else ""))
-        return volume_path(self.folder, volume)
-
-    def images(self, volume: Volume) -> str:
-        """`path` for a volume of a data set, as rows want it."""
-        return str(self.path(volume.name))
-
-    def stored(self, scans: Iterable[Scan]) -> list[Scan]:
-        """The scans with those of their volumes that are stored; scans without any are left out."""
-        kept = (replace(scan, volumes=tuple(v for v in scan.volumes if v.name in self)) for scan in scans)
-        return [scan for scan in kept if scan.volumes]
-
-    def faults(self) -> Iterator[tuple[str, str | None]]:
-        """(volume name, what is wrong with its file, or None), for each volume: reads all of them."""
-        for volume, entry in self.manifest.entries.items():
-            try:
-                intact = checksum(self[volume]) == entry.sha256
-            except (VolumeError, OSError) as error:
-                yield volume, str(error)
-            else:
-                yield volume, None if intact else "its voxels are not those that were stored"
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 of names, checksums and preprocessing: the same for every store with the same voxels."""
-        lines = sorted(f"{entry.volume} {entry.sha256}" for entry in self.manifest.entries.values())
-        settings = json.dumps(self.manifest.preprocessing, sort_keys=True)
-        return hashlib.sha256("\n".join([settings, *lines]).encode()).hexdigest()
-
-
-class ManifestPart:
-    """The part of a manifest that this process writes. Enter it as a context.
-
-    Args:
-        folder: the store, made if need be.
-        shard: which part of the work.
-        preprocessing: of the volumes that will be stored.
-
-    Raises:
-        StoreError: on entering: the store was prepared with other settings, or another process writes this part.
-    """
-
-    def __init__(self, folder: Path, shard: Shard, preprocessing: dict[str, Any]):
-        part = "all" if shard == (1, 1) else f"{shard[0]}-of-{shard[1]}"
-        self.folder, self.preprocessing = folder, preprocessing
-        self.refused_path = folder / "refused" / f"{part}.jsonl"
-        self._path = folder / "manifest" / f"{part}.parquet"
-        self._entries: dict[str, Entry] = {}
-        self._refusals: dict[str, Refusal] = {}
-        self._saved_at = 0.0
-        self._closing = ExitStack()
-
-    def __enter__(self) -> ManifestPart:
-        from filelock import Timeout
-        from huggingface_hub.utils import WeakFileLock
-
-        if (manifest := read_manifest(self.folder)) is not None:
-            require_preprocessing(self.folder, manifest.preprocessing, self.preprocessing)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._closing.enter_context(WeakFileLock(self._path.with_suffix(".lock"), timeout=0.1))
-        except Timeout:
-            raise StoreError(
-                f"{self._path}: another process is writing this part of the store. Wait for it, or divide the work by "
-                "--shard"
-            ) from None
-        if self._path.exists():
-            self._entries = {entry.volume: entry for entry in _read_part(self._path)[1]}
-        self._refusals = {refusal.volume: refusal for refusal in _read_refusals(self.refused_path)}
-        self.save()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._closing:
-            self.save()
-
-    def add(self, outcome: Entry | Refusal) -> None:
-        """Note what became of a volume. It replaces what was known of it."""
-        for known in (self._entries, self._refusals):
-            known.pop(outcome.volume, None)
-        known = self._entries if isinstance(outcome, Entry) else self._refusals
-        known[outcome.volume] = outcome
-        if time.monotonic() - self._saved_at > SAVE_EVERY_SECONDS:
-            self.save()
-
-    def save(self) -> None:
-        """Write the part anew."""
-        arrow, parquet = _pyarrow()
-        facts = {"format": FORMAT, "preprocessing": self.preprocessing, "written_by": f"med3d_r1 {__version__}"}
-        schema = arrow.schema(_columns(arrow), metadata={_METADATA: json.dumps(facts)})
-        table = arrow.Table.from_pylist([vars(entry) for entry in self._entries.values()], schema=schema)
-        _replace(self._path, lambda file: parquet.write_table(table, file))
-        lines = "".join(json.dumps({**vars(r), "sentence": r.sentence}) + "\n" for r in self._refusals.values())
-        if lines or self.refused_path.exists():
-            self.refused_path.parent.mkdir(exist_ok=True)
-            _replace(self.refused_path, lambda file: file.write(lines.encode()))
-        self._saved_at = time.monotonic()
-
-
-def read_manifest(folder: Path) -> Manifest | None:
-    """All parts of a store's manifest as one; None where there is no store.
-
-    Raises:
-        StoreError: a part cannot be read, or the parts were prepared with different settings.
-    """
-    paths = sorted((folder / "manifest").glob("*.parquet"))
-    if not paths:
-        return None
-    preprocessing, entries = None, {}
-    for path in paths:
-        settings, part = _read_part(path)
-        require_preprocessing(path, settings, preprocessing or settings)
-        preprocessing = settings
-        for entry in part:
-            if entry.volume not in entries or entry.prepared_at >= entries[entry.volume].prepared_at:
-                entries[entry.volume] = entry
-    refusals = [refusal for path in sorted((folder / "refused").glob("*.jsonl")) for refusal in _read_refusals(path)]
-    return Manifest(preprocessing, entries, {r.volume: r for r in refusals if r.volume not in entries})
-
-
-def volume_path(folder: Path, volume: str) -> Path:
-    """Where a store has a volume. Folders of about the same size, by a hash of the name.
-
-    >>> volume_path(Path("store"), "valid_1_a_1.nii.gz").as_posix()
-    'store/volumes/d0/valid_1_a_1.npz'
-    """
-    stem = volume_stem(volume)
-    return folder / "volumes" / hashlib.sha256(stem.encode()).hexdigest()[:2] / f"{stem}.npz"
-
-
-def volume_stem(volume: str) -> str:
-    """The name of a volume without the suffix of its file.
-
-    Raises:
-        StoreError: it cannot be the name of a file.
-    """
-    stem = next((volume.removesuffix(suffix) for suffix in _SUFFIXES if volume.endswith(suffix)), volume)
-    if not stem or stem != Path(stem).name or stem.startswith(".") or not stem.isprintable():
-        raise StoreError(f"{volume!r} cannot be the name of a volume in a store: its file could not have that name")
-    return stem
+    def checksum(self, volume: str) -> str:
+        return checksum(self[volume])
 
 
 def checksum(prepared: PreparedVolume) -> str:
@@ -314,84 +85,4 @@ def checksum(prepared: PreparedVolume) -> str:
     return digest.hexdigest()
 
 
-def require_preprocessing(place: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """
-    Raises:
-        StoreError: the settings differ; both are told.
-    """
-    differing = [key for key in {**found, **wanted} if found.get(key) != wanted.get(key)]
-    if differing:
-        theirs, ours = (", ".join(f"{key} {of.get(key)}" for key in differing) for of in (found, wanted))
-        raise StoreError(
-            f"{place} was prepared with {theirs}, and {ours} is asked for: take an image processor with the store's "
-            "settings, or prepare another store"
-        )
-
-
-def _columns(arrow: Any) -> list[tuple[str, Any]]:
-    types = {
-        "str": arrow.string(),
-        "int": arrow.int64(),
-        "int | None": arrow.int64(),
-        "float": arrow.float64(),
-        "list[int]": arrow.list_(arrow.int64()),
-        "list[float]": arrow.list_(arrow.float64()),
-        "list[str]": arrow.list_(arrow.string()),
-    }
-    return [(field.name, types[field.type]) for field in fields(Entry)]
-
-
-def _read_part(path: Path) -> tuple[dict[str, Any], list[Entry]]:
-    """(preprocessing, rows)."""
-    arrow, parquet = _pyarrow()
-    try:
-        table = parquet.read_table(path)
-        facts = json.loads(table.schema.metadata[_METADATA])
-        if facts["format"] != FORMAT:
-            raise StoreError(f"{path}: format {facts['format']}, this version reads {FORMAT}: prepare the store again")
-        return facts["preprocessing"], [Entry(**row) for row in table.to_pylist()]
-    except (arrow.ArrowException, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise StoreError(
-            f"{path} cannot be read ({error}). Remove it and prepare again: volumes that are there already are kept"
-        ) from error
-
-
-def _read_refusals(path: Path) -> list[Refusal]:
-    if not path.exists():
-        return []
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [Refusal(**{field.name: row[field.name] for field in fields(Refusal)}) for row in rows]
-
-
-def _replace(path: Path, write: Any) -> None:
-    """Write a file that appears whole or not at all, also when the power fails."""
-    draft = path.with_name(f".{path.name}.part")
-    with open(draft, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        return import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise ImportError("the manifest of a store needs pyarrow: pip install 'med3d-r1[data]'") from error
-
-
-__all__ = [
-    "FORMAT",
-    "Entry",
-    "Manifest",
-    "ManifestPart",
-    "Refusal",
-    "Shard",
-    "Store",
-    "StoreError",
-    "checksum",
-    "read_manifest",
-    "require_preprocessing",
-    "volume_path",
-    "volume_stem",
-]
+__all__ = ["VOLUMES", "Entry", "Store", "StoreError", "checksum"]

@@ -13,20 +13,30 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
+Item = TypeVar("Item")
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_ENVIRONMENT = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"),
+    # glibc hands arrays of this size back to the system and fetches them again, hundreds of times for a small scan,
+    # until it learns better. These are the limits at which it ends by itself.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
+"""What a process finds when it starts."""
+
 _CANNOT_START = 1
 """How Python ends after an exception. A function's own are passed on, so this one came before any function."""
 
@@ -103,6 +113,44 @@ def work_off(
             worker.end()
 
 
+def ahead(items: Generator[Item, None, None], count: int) -> Iterator[Item]:
+    """The same items, made in a thread while their taker is busy with those before; at most `count` wait.
+
+    What `items` raises is raised here. Who stops taking closes this, as `contextlib.closing` does; `items` is then
+    closed too, once it has made what it is at.
+    """
+    made: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()  # (True, item), at the end (False, error or None)
+    room, left = threading.Semaphore(count - 1), threading.Event()
+
+    def make() -> None:
+        try:
+            with closing(items):
+                for item in items:
+                    made.put((True, item))
+                    room.acquire()
+                    if left.is_set():
+                        return
+            made.put((False, None))
+        except BaseException as error:
+            made.put((False, error))
+
+    maker = threading.Thread(target=make, name="ahead", daemon=True)
+    maker.start()
+    try:
+        while True:
+            more, item = made.get()
+            if not more:
+                break
+            room.release()
+            yield item
+        if item is not None:
+            raise item
+    finally:
+        left.set()
+        room.release()
+        maker.join()
+
+
 def _context(imports: Sequence[str]) -> Any:
     """How processes are started here."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
@@ -119,7 +167,7 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self.job: Any = None
         self._process = context.Process(target=_serve, args=(theirs, function), daemon=True)
-        with _one_thread_each():
+        with _environment():
             self._process.start()
         theirs.close()  # else the pipe would outlive the process, and its end would not be noticed
 
@@ -174,10 +222,10 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def _environment() -> Iterator[None]:
     """Libraries read these when they are imported, so they must be set before a process starts."""
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
     try:
         yield
     finally:
@@ -187,4 +235,4 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-__all__ = ["Died", "usable_cores", "work_off"]
+__all__ = ["Died", "ahead", "usable_cores", "work_off"]

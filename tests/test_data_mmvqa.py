@@ -14,9 +14,10 @@ from med3d_r1.abnormalities import CHOICE_STEMS, CT_RATE_LABELS
 from med3d_r1.data.balanced_options import draw_balanced
 from med3d_r1.data.label_tables import PREVALENCES, invented_labels
 from med3d_r1.data.mmvqa import draw_items, labels_of, mmvqa_rows, summary
-from med3d_r1.data.options_prior import options_only_prior, score_of
+from med3d_r1.data.options_prior import options_only_prior
 from med3d_r1.data.rows import as_dataset
 from med3d_r1.data.scans import DataWarning, Scan, Volume
+from med3d_r1.metrics.statistics import score_of
 
 MODES = [
     (distractors, draw) for distractors in ("negative", "random", "balanced") for draw in ("scan", "positive", "label")

@@ -1,10 +1,8 @@
-"""The guesser that sees options alone: what it learns, and how sure its score is."""
+"""The guesser that sees options alone: what it learns, and what it scores."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from med3d_r1.data.options_prior import OptionsOnlyGuesser, options_only_prior, score_of
+from med3d_r1.data.options_prior import OptionsOnlyGuesser, options_only_prior
 
 
 def item(answer, options, volume="v"):
@@ -52,30 +50,3 @@ def test_the_score_on_others():
 def test_without_questions_there_is_no_score(parts):
     with pytest.raises(ValueError, match="no questions"):
         options_only_prior(*parts)
-
-
-class TestScore:
-    def test_of_independent_questions_is_wilsons(self):
-        """40 of 100: (0.4 + z^2/200 -+ z sqrt(0.24/100 + z^2/40000)) / (1 + z^2/100) = 0.3094, 0.4980 for z = 1.96; a
-        little wider, because the variance is estimated from 99 degrees of freedom."""
-        score = score_of(map(str, range(100)), [index < 40 for index in range(100)])
-        assert (score.low, score.high) == (pytest.approx(0.3094, abs=6e-4), pytest.approx(0.4980, abs=6e-4))
-        assert str(score) == "40.0% [30.9%, 49.8%] of 100 on 100 scans"
-
-    def test_of_questions_that_stand_or_fall_with_their_scan_counts_scans(self):
-        """Ten questions on each of 40 scans, all right or all wrong: as 40 questions, less one as above."""
-        clustered = score_of(
-            [str(i) for i in range(40) for _ in range(10)], [i < 16 for i in range(40) for _ in range(10)]
-        )
-        scans = score_of(map(str, range(39)), [i < 16 for i in range(39)])
-        assert clustered.high - clustered.low == pytest.approx(scans.high - scans.low, rel=0.02)
-
-    @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans()), min_size=1))
-    def test_lies_in_its_interval(self, answered):
-        score = score_of(*zip(*answered, strict=True))
-        assert 0 <= score.low <= score.accuracy <= score.high <= 1
-        assert score.low < score.high
-
-    def test_of_nothing_is_refused(self):
-        with pytest.raises(ValueError, match="no questions"):
-            score_of([], [])

@@ -19,13 +19,15 @@ from med3d_r1 import Med3DR1ImageProcessor, PreparedVolume
 from med3d_r1.checkpoints import IMAGE_PROCESSORS
 from med3d_r1.data import prepare
 from med3d_r1.data.ct_rate import read_ct_rate
+from med3d_r1.data.manifest import StoreError
+from med3d_r1.data.manifest import read_manifest as read_manifest_of
 from med3d_r1.data.phantom import make_phantom, write_ct_rate_tree, write_rad_chestct_tree
 from med3d_r1.data.phantom.files import save_nifti
-from med3d_r1.data.prepare import in_shard, prepare_scans
+from med3d_r1.data.prepare import prepare_scans
 from med3d_r1.data.rad_chestct import read_rad_chestct
 from med3d_r1.data.rows import report_rows
 from med3d_r1.data.scans import Scan, Volume
-from med3d_r1.data.volume_store import Store, StoreError, read_manifest, volume_path
+from med3d_r1.data.volume_store import VOLUMES, Store
 from med3d_r1.data.workers import Died
 
 TINY = Med3DR1ImageProcessor(**IMAGE_PROCESSORS["tiny"])
@@ -44,6 +46,14 @@ def tree(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def scans(tree) -> list[Scan]:
     return [scan for split in ("train", "validation") for scan in read_ct_rate(tree, split)]
+
+
+def read_manifest(folder):
+    return read_manifest_of(folder, VOLUMES)
+
+
+def volume_path(folder, volume):
+    return VOLUMES.path(folder, volume)
 
 
 def names(scans) -> list[str]:
@@ -75,7 +85,7 @@ class TestTheSameVoxels:
         summary = prepare_scans(scans, tmp_path, COARSE)
         store = Store(tmp_path, COARSE)
         assert list(store) == names(scans)
-        assert (summary.prepared, summary.wanted, summary.present) == (len(store), len(store), 0)
+        assert (summary.made, summary.wanted, summary.present) == (len(store), len(store), 0)
         assert summary.bytes == sum(path.stat().st_size for path in tmp_path.glob("volumes/*/*.npz"))
         for scan in scans:
             for volume in scan.volumes:
@@ -104,7 +114,7 @@ class TestTheSameVoxels:
     def test_in_processes_of_their_own(self, tmp_path, scans):
         prepare_scans(scans, tmp_path / "here", COARSE)
         summary = prepare_scans(scans, tmp_path / "elsewhere", COARSE, workers=2)
-        assert summary.prepared == len(names(scans))
+        assert summary.made == len(names(scans))
         assert Store(tmp_path / "elsewhere").fingerprint == Store(tmp_path / "here").fingerprint
 
     def test_compressed(self, tmp_path, scans):
@@ -116,8 +126,8 @@ class TestTheSameVoxels:
     def test_rows_for_training_hold_paths_of_the_store(self, tmp_path, scans):
         prepare_scans(scans[:3], tmp_path, COARSE)
         store = Store(tmp_path, COARSE)
-        rows = report_rows(store.stored(scans), images=store.images)
-        assert [row["images"] for row in rows] == [[str(store.path(name))] for name in store]
+        rows = report_rows(store.stored(scans), images=store.path_of)
+        assert [row["images"] for row in rows] == [[store.path(name)] for name in store]
         assert COARSE(rows[0]["images"], return_tensors="pt")["pixel_values"].shape == (1, 1, 16, 32, 32)
 
 
@@ -127,7 +137,7 @@ class TestGoingOn:
         before = files(tmp_path)
         summary = prepare_scans(scans, tmp_path, COARSE)
         assert summary.present == len(names(scans[:3])) == len(before)
-        assert summary.prepared == len(names(scans)) - len(before)
+        assert summary.made == len(names(scans)) - len(before)
         assert before.items() <= files(tmp_path).items()
 
     def test_files_without_a_row_are_taken_over(self, tmp_path, scans):
@@ -136,7 +146,7 @@ class TestGoingOn:
         manifest, before = read_manifest(tmp_path), files(tmp_path)
         (tmp_path / "manifest" / "all.parquet").unlink()
         summary = prepare_scans(scans, tmp_path, COARSE)
-        assert (summary.found, summary.prepared) == (len(before), 0)
+        assert (summary.found, summary.made) == (len(before), 0)
         assert files(tmp_path) == before
         again = read_manifest(tmp_path)
         for name, entry in manifest.entries.items():
@@ -149,7 +159,7 @@ class TestGoingOn:
         name = names(scans)[0]
         volume_path(tmp_path, name).write_bytes(b"PK torn")
         summary = prepare_scans(scans[:2], tmp_path, COARSE)
-        assert summary.prepared == 1
+        assert summary.made == 1
         assert dict(Store(tmp_path).faults())[name] is None
 
     def test_a_file_prepared_otherwise_is_not_taken_over(self, tmp_path, scans):
@@ -161,14 +171,14 @@ class TestGoingOn:
     def test_a_file_that_was_deleted_is_made_again(self, tmp_path, scans):
         prepare_scans(scans[:2], tmp_path, COARSE)
         volume_path(tmp_path, names(scans)[0]).unlink()
-        assert prepare_scans(scans[:2], tmp_path, COARSE).prepared == 1
+        assert prepare_scans(scans[:2], tmp_path, COARSE).made == 1
 
     def test_a_source_that_changed_is_prepared_again(self, tmp_path):
         source = tmp_path / "scan.nii.gz"
         save_nifti(make_phantom(1, SHAPE), source)
         prepare_scans([scan_of(source)], tmp_path / "store", COARSE)
         save_nifti(make_phantom(2, SHAPE), source)
-        assert prepare_scans([scan_of(source)], tmp_path / "store", COARSE).prepared == 1
+        assert prepare_scans([scan_of(source)], tmp_path / "store", COARSE).made == 1
         assert np.array_equal(Store(tmp_path / "store")["scan.nii.gz"].hu, COARSE.prepare(source).hu)
         assert prepare_scans([scan_of(source)], tmp_path / "store", COARSE).present == 1
 
@@ -177,7 +187,7 @@ class TestGoingOn:
         broken, other = names(scans)[:2]
         content = PreparedVolume.load(volume_path(tmp_path, other))
         content.save(volume_path(tmp_path, broken))
-        assert prepare_scans(scans[:3], tmp_path, COARSE).prepared == 0
+        assert prepare_scans(scans[:3], tmp_path, COARSE).made == 0
         summary = prepare_scans(scans[:3], tmp_path, COARSE, verify=True)
         assert (summary.repaired, summary.found) == (1, len(names(scans[:3])) - 1)
         assert set(dict(Store(tmp_path).faults()).values()) == {None}
@@ -262,7 +272,7 @@ class TestScansThatAreRefused:
         prepare_scans(mixed, tmp_path / "store", COARSE)
         save_nifti(make_phantom(9, SHAPE), tmp_path / "torn.nii.gz")
         summary = prepare_scans(mixed, tmp_path / "store", COARSE)
-        assert (summary.present, summary.prepared, len(summary.refused)) == (1, 1, 2)
+        assert (summary.present, summary.made, len(summary.refused)) == (1, 1, 2)
         assert len(summary.report.read_text().splitlines()) == 2
 
     def test_a_stored_volume_whose_source_went_bad_is_not_kept(self, tmp_path, mixed):
@@ -321,18 +331,6 @@ class TestErrorsOfTheStore:
 
 
 class TestDividingTheWork:
-    @pytest.mark.parametrize("count", [1, 2, 3, 7])
-    def test_each_volume_is_in_one_shard(self, count):
-        volumes = [f"train_{number}_a_1.nii.gz" for number in range(500)]
-        sizes = [sum(in_shard(volume, (index, count)) for volume in volumes) for index in range(1, count + 1)]
-        assert sum(sizes) == 500
-        assert min(sizes) > 0.6 * 500 / count
-
-    def test_the_choice_is_the_same_for_ever(self):
-        """sha256 of this name begins with 25502d0f7f36f099."""
-        assert 0x25502D0F7F36F099 % 7 == 4
-        assert [in_shard("valid_1_a_1.nii.gz", (index, 7)) for index in range(1, 8)].index(True) == 4
-
     def test_shards_together_are_the_whole(self, tmp_path, scans):
         wholes = [prepare_scans(scans, tmp_path / "parts", COARSE, shard=(index, 3)).wanted for index in (1, 2, 3)]
         assert sum(wholes) == len(names(scans))
@@ -349,13 +347,13 @@ class TestDividingTheWork:
     def test_the_limit_counts_what_is_there(self, tmp_path, scans):
         prepare_scans(scans, tmp_path, COARSE, limit=2)
         summary = prepare_scans(scans, tmp_path, COARSE, limit=3)
-        assert (summary.wanted, summary.present, summary.prepared) == (3, 2, 1)
+        assert (summary.wanted, summary.present, summary.made) == (3, 2, 1)
         assert list(Store(tmp_path)) == names(scans)[:3]
         with pytest.raises(ValueError, match="limit is 1 or more"):
             prepare_scans(scans, tmp_path, COARSE, limit=0)
 
 
-@pytest.mark.parametrize("module", ["volume_store", "prepare"])
+@pytest.mark.parametrize("module", ["volume_store", "filling"])
 def test_the_documented_rules_are_the_modules_docstrings(module):
     """Where this fails, copy the module's docstring into its block."""
     docstring = ast.get_docstring(ast.parse((ROOT / "data" / f"{module}.py").read_text(encoding="utf-8")))
@@ -396,7 +394,7 @@ class TestSourcesThatAreBrought:
 
         scans = [scan_of(lying / f"{letter}.nii.gz") for letter in "abcd"]
         summary = prepare_scans(scans[:3], tmp_path / "store", COARSE, fetch=fetch)
-        assert (summary.prepared, [refusal.volume for refusal in summary.refused]) == (2, ["c.nii.gz"])
+        assert (summary.made, [refusal.volume for refusal in summary.refused]) == (2, ["c.nii.gz"])
         prepare_scans(scans, tmp_path / "store", COARSE, fetch=fetch)
         assert asked == ["a.nii.gz", "b.nii.gz", "c.nii.gz", "c.nii.gz", "d.nii.gz"]
 

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from med3d_r1.data.workers import Died, usable_cores, work_off
+from med3d_r1.data.workers import Died, ahead, usable_cores, work_off
 from worker_jobs import killed_at_three, leave, no_room, square
 
 TESTS = Path(__file__).parent
@@ -143,3 +144,62 @@ def _lives(process: int) -> bool:
         return False
     status = Path(f"/proc/{process}/stat")
     return not status.exists() or status.read_text().rpartition(") ")[2][0] != "Z"
+
+
+class TestAhead:
+    @pytest.mark.parametrize("count", [1, 2, 7])
+    def test_all_items_come_in_their_order(self, count):
+        assert list(ahead((number for number in range(20)), count)) == list(range(20))
+        assert list(ahead((number for number in ()), count)) == []
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_so_many_wait_and_no_more(self, count):
+        made = []
+
+        def numbers():
+            for number in range(20):
+                made.append(number)
+                yield number
+
+        with closing(ahead(numbers(), count)) as items:
+            next(items)
+            end = time.monotonic() + 10
+            while len(made) < 1 + count and time.monotonic() < end:
+                time.sleep(0.001)
+            time.sleep(0.05)  # in which one too many would be made
+            assert len(made) == 1 + count
+
+    def test_they_are_made_while_their_taker_is_busy(self):
+        second = threading.Event()
+
+        def numbers():
+            yield 1
+            second.set()
+            yield 2
+
+        for _ in ahead(numbers(), 1):
+            assert second.wait(timeout=10)
+
+    def test_what_goes_wrong_there_is_raised_here_after_what_was_made(self):
+        def numbers():
+            yield 1
+            raise OSError(28, "No space left on device")
+
+        items = ahead(numbers(), 4)
+        assert next(items) == 1
+        with pytest.raises(OSError, match="No space left"):
+            next(items)
+
+    def test_who_leaves_early_leaves_no_thread_and_closes_what_was_open(self):
+        closed = []
+
+        def numbers():
+            try:
+                yield from range(1000)
+            finally:
+                closed.append(threading.current_thread().name)
+
+        with closing(ahead(numbers(), 2)) as items:
+            assert next(items) == 0
+        assert closed == ["ahead"]
+        assert "ahead" not in {thread.name for thread in threading.enumerate()}

@@ -18,6 +18,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import numpy as np
 
 from .chest import Chest, draw_chest
 from .files import begin_folder, make_all, save_nifti, write_file, write_table
-from .make import make_phantom
+from .make import paint
 from .report import STYLES, Report, write_report
 from .vqa import conversations
 
@@ -111,13 +112,15 @@ def write_ct_rate_tree(
         "style": style, "second_reconstruction": second_reconstruction, "original": original,
     }  # fmt: skip
     folder = begin_folder(folder, settings)
-    jobs = []
-    for split, count in patients.items():
-        if volumes := list(_volumes(split, count, seed, second_reconstruction)):
-            _write_tables(folder, split, volumes, shape, prevalence, style)
-        jobs += [(volume, fixed) for volume in volumes for fixed in ((True, False) if original else (True,))]
-    missing = [(volume, fixed) for volume, fixed in jobs if not volume.path(folder, fixed=fixed).exists()]
-    make_all(partial(_write_volume, folder=folder, shape=shape, prevalence=prevalence), missing, workers)
+    volumes = {split: list(_volumes(split, count, seed, second_reconstruction)) for split, count in patients.items()}
+    make = partial(
+        _write_volume, folder=folder, shape=shape, prevalence=prevalence, style=style,
+        kinds=(True, False) if original else (True,),
+    )  # fmt: skip
+    rows = iter(make_all(make, [volume for of_split in volumes.values() for volume in of_split], workers))
+    for split, of_split in volumes.items():
+        if of_split:
+            _write_tables(folder, split, list(islice(rows, len(of_split))))
     return folder
 
 
@@ -139,31 +142,39 @@ def _volumes(split: str, patients: int, seed: int, second_reconstruction: float)
                 break
 
 
-def _write_volume(job: tuple[_Volume, bool], folder: Path, shape, prevalence) -> None:
-    volume, fixed = job
-    phantom = make_phantom(
+@dataclass(frozen=True)
+class _Rows:
+    """What the tables say of one volume."""
+
+    report: dict[str, str]
+    labels: dict[str, str | int]
+    metadata: dict[str, Any]
+    questions: list[dict[str, Any]]
+
+
+def _write_volume(volume: _Volume, folder: Path, shape, prevalence, style: str, kinds: tuple[bool, ...]) -> _Rows:
+    """Write what is missing of a volume, fixed (True) and original (False)."""
+    chest = draw_chest(
         volume.seed, shape, prevalence=prevalence, patient=volume.patient, reconstruction=volume.reconstruction
     )
-    path, offset = volume.path(folder, fixed=fixed), 0 if fixed else -volume.intercept
-    save_nifti(phantom, path, volume.orientation, offset)
+    report = write_report(chest, style)
+    paths = {fixed: volume.path(folder, fixed=fixed) for fixed in kinds}
+    if missing := [fixed for fixed in kinds if not paths[fixed].exists()]:
+        phantom = paint(chest, report)
+        for fixed in missing:
+            save_nifti(phantom, paths[fixed], volume.orientation, 0 if fixed else -volume.intercept)
+    labels = {"VolumeName": volume.name} | {label: int(there) for label, there in chest.labels.items()}
+    questions = conversations(volume.name, chest, report)
+    return _Rows(_report_row(volume, report), labels, _metadata_row(volume, chest), list(questions))
 
 
-def _write_tables(folder: Path, split: str, volumes: list[_Volume], shape, prevalence, style: str) -> None:
+def _write_tables(folder: Path, split: str, rows: list[_Rows]) -> None:
     short, long = SPLITS[split]
-    reports, labels, metadata, questions = [], [], [], []
-    for volume in volumes:
-        chest = draw_chest(
-            volume.seed, shape, prevalence=prevalence, patient=volume.patient, reconstruction=volume.reconstruction
-        )
-        report = write_report(chest, style)
-        reports.append(_report_row(volume, report))
-        labels.append({"VolumeName": volume.name} | {label: int(there) for label, there in chest.labels.items()})
-        metadata.append(_metadata_row(volume, chest))
-        questions += conversations(volume.name, chest, report)
     dataset = folder / "dataset"
-    write_table(dataset / "radiology_text_reports" / f"{long}_reports.csv", reports)
-    write_table(dataset / "multi_abnormality_labels" / f"{short}_predicted_labels.csv", labels)
-    write_table(dataset / "metadata" / f"{long}_metadata.csv", metadata)
+    write_table(dataset / "radiology_text_reports" / f"{long}_reports.csv", [row.report for row in rows])
+    write_table(dataset / "multi_abnormality_labels" / f"{short}_predicted_labels.csv", [row.labels for row in rows])
+    write_table(dataset / "metadata" / f"{long}_metadata.csv", [row.metadata for row in rows])
+    questions = [question for row in rows for question in row.questions]
     write_file(dataset / "vqa" / f"{short}_vqa.json", json.dumps(questions, indent=1))
 
 

@@ -17,6 +17,7 @@ from ..workers import Died, work_off
 from .make import Phantom
 
 Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 PHANTOM_VERSION = 1
 """Raised whenever a seed would give another scan or another report: folders that were begun before are then refused."""
@@ -124,18 +125,24 @@ def begin_folder(folder: str | Path, settings: Mapping[str, Any]) -> Path:
     return folder
 
 
-def make_all(make: Callable[[Job], object], jobs: Sequence[Job], workers: int) -> None:
-    """Make a file for each job, in so many processes, with a progress bar on stderr.
+def make_all(make: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> list[Result]:
+    """Make the files of each job, in so many processes, with a progress bar on stderr.
+
+    Returns:
+        What `make` says of each job, in the order of the jobs.
 
     Raises:
         RuntimeError: a process was ended from outside.
     """
     from tqdm import tqdm
 
+    results = {}
     done = work_off(jobs, make, workers if workers > 1 else 0, imports=[__name__])
     for job, result in tqdm(done, desc="synthetic scans", total=len(jobs), unit="scan", disable=not jobs):
         if isinstance(result, Died):
             raise RuntimeError(f"the process that was to make {job} {result}; start again to go on")
+        results[job] = result
+    return [results[job] for job in jobs]
 
 
 def _gzipped(content: bytes) -> bytes:

@@ -91,7 +91,12 @@ def make_phantom(
     ((32, 64, 64), True)
     """
     chest = draw_chest(seed, shape, labels, prevalence, spacing=spacing, patient=patient, reconstruction=reconstruction)
-    return Phantom(chest.volume(), chest.scanner.affine(chest.shape), write_report(chest, style), chest)
+    return paint(chest, write_report(chest, style))
 
 
-__all__ = ["Phantom", "make_phantom"]
+def paint(chest: Chest, report: Report) -> Phantom:
+    """A chest that was drawn before, and its report, with its voxels."""
+    return Phantom(chest.volume(), chest.scanner.affine(chest.shape), report, chest)
+
+
+__all__ = ["Phantom", "make_phantom", "paint"]

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from ...abnormalities import CT_RATE_TO_RAD_CHESTCT, RAD_CHESTCT_TO_CT_RATE, UNL
 from .chest import PREVALENCE, draw_chest
 from .files import begin_folder, make_all, save_npz, write_table
 from .finding import Finding
-from .make import make_phantom
+from .make import paint
+from .report import write_report
 
 SPLITS = {"train": ("trn", "imgtrain"), "validation": ("val", "imgvalid"), "test": ("tst", "imgtest")}
 """Split -> how its scans and its table are called."""
@@ -88,15 +90,14 @@ def write_rad_chestct_tree(
     }  # fmt: skip
     folder = begin_folder(folder, settings)
     drawn = {split: list(_scans(split, count, seed)) for split, count in scans.items() if count}
-    for split, of_split in drawn.items():
-        findings = [draw_chest(scan.seed, shape, prevalence=shares, spacing=spacing).findings for scan in of_split]
-        rows = [{"NoteAcc_DEID": scan.name} | label_columns(f) for scan, f in zip(of_split, findings, strict=True)]
-        write_table(folder / f"{SPLITS[split][1]}_Abnormality_and_Location_Labels.csv", rows)
     everything = [scan for of_split in drawn.values() for scan in of_split]
+    make = partial(_write_scan, folder=folder, shape=shape, prevalence=shares, spacing=spacing)
+    rows = iter(make_all(make, everything, workers))
+    for split, of_split in drawn.items():
+        table = folder / f"{SPLITS[split][1]}_Abnormality_and_Location_Labels.csv"
+        write_table(table, list(islice(rows, len(of_split))))
     if everything:
         write_table(folder / "CT_Scan_Metadata_Complete_35747.csv", [scan.metadata for scan in everything])
-    missing = [scan for scan in everything if not (folder / f"{scan.name}.npz").exists()]
-    make_all(partial(_write_scan, folder=folder, shape=shape, prevalence=shares, spacing=spacing), missing, workers)
     return folder
 
 
@@ -124,9 +125,13 @@ def _scans(split: str, count: int, seed: int) -> Iterator[_Scan]:
         yield _Scan(f"{SPLITS[split][0]}{number:05d}", int(rng.integers(2**48)), orientation)
 
 
-def _write_scan(scan: _Scan, folder: Path, shape, prevalence, spacing) -> None:
-    phantom = make_phantom(scan.seed, shape, prevalence=prevalence, spacing=spacing)
-    save_npz(phantom, folder / f"{scan.name}.npz", scan.orientation)
+def _write_scan(scan: _Scan, folder: Path, shape, prevalence, spacing) -> dict[str, str | int]:
+    """Write a scan if it is missing, and return its row of the label table."""
+    chest = draw_chest(scan.seed, shape, prevalence=prevalence, spacing=spacing)
+    path = folder / f"{scan.name}.npz"
+    if not path.exists():
+        save_npz(paint(chest, write_report(chest)), path, scan.orientation)
+    return {"NoteAcc_DEID": scan.name} | label_columns(chest.findings)
 
 
 def label_columns(findings: Sequence[Finding]) -> dict[str, int]:
