@@ -183,8 +183,7 @@ def write_figures(numbers: SentenceNumbers, folder: str | Path) -> list[Path]:
         ("sentence-positions", _draw_positions, _position_rows),
         ("sentence-shares", _draw_shares, _share_rows),
     ):
-        files += [folder / f"{name}{suffix}" for suffix in (".png", ".svg", ".csv")]
-        _save(draw(numbers), *files[-3:-1])
+        files += [*save_figure(draw(numbers), folder / name), folder / f"{name}.csv"]
         _write_csv(rows(numbers), files[-1])
     return files
 
@@ -265,12 +264,16 @@ def _caption(figure: Any, numbers: SentenceNumbers, more: str) -> None:
     figure.supxlabel(f"n = {numbers.reports:,} reports with {told} sentences. {more}", fontsize=9)
 
 
-def _save(figure: Any, png: Path, svg: Path) -> None:
-    """The same bytes for the same numbers: no date, no random names."""
+def save_figure(figure: Any, stem: Path) -> list[Path]:
+    """Write a matplotlib figure as stem.png and stem.svg. The same bytes for the same numbers: no date, no random
+    names."""
     matplotlib = import_module("matplotlib")
+    png, svg = stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
+    png.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context({"svg.hashsalt": "med3d-r1", "svg.fonttype": "none"}):
         figure.savefig(png, dpi=160)
         figure.savefig(svg, metadata={"Date": None})
+    return [png, svg]
 
 
 def _position_rows(numbers: SentenceNumbers) -> list[dict[str, Any]]:
@@ -301,4 +304,13 @@ def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
     path.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
-__all__ = ["BINS", "PARTS", "SentenceNumbers", "count_sentences", "read_reports", "require_matplotlib", "write_figures"]
+__all__ = [
+    "BINS",
+    "PARTS",
+    "SentenceNumbers",
+    "count_sentences",
+    "read_reports",
+    "require_matplotlib",
+    "save_figure",
+    "write_figures",
+]

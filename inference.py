@@ -189,7 +189,7 @@ def diagnose(
     text = _generate(model, processor, prompt, scan, **generation_options)
     parsed = processor.parse(text, options, think)
     letter, answer, probabilities = parsed.letter, parsed.answer, {}
-    opening = _answer_opening(text, parsed, think)
+    opening = answer_opening(text, parsed, think)
     if options is not None:
         shares = _option_scores(model, processor, prompt, opening, scan, len(options)).softmax(0).tolist()
         probabilities = dict(zip(options, shares, strict=True))
@@ -271,7 +271,7 @@ def _generate(model, processor, prompt: torch.Tensor, scan: EncodedScan, **optio
     return processor.tokenizer.decode(completion, skip_special_tokens=True).strip()
 
 
-def _answer_opening(text: str, parsed: ParsedAnswer, think: bool) -> str:
+def answer_opening(text: str, parsed: ParsedAnswer, think: bool) -> str:
     """What stands before the answer: the model's own words where their layout holds, else its reasoning set right."""
     if parsed.valid:
         return text[: text.index("<answer>")] + "<answer>"
@@ -289,18 +289,26 @@ def _after(prompt: torch.Tensor, ids: Sequence[int]) -> torch.Tensor:
 
 @torch.inference_mode()
 def _option_scores(model, processor, prompt: torch.Tensor, opening: str, scan: EncodedScan, count: int) -> torch.Tensor:
-    """(count,) log P(letter | prompt, opening), up to a constant.
+    """(count,) log P(letter | prompt, opening), up to a constant; see `letter_scores`."""
+    opened = _ids(processor, opening)
+    last_two = model(
+        input_ids=_after(prompt, opened), pixel_values=scan.features, logits_to_keep=2, use_cache=False
+    ).logits[0]
+    return letter_scores(processor, opening, last_two, count)
+
+
+def letter_scores(processor, opening: str, last_two: torch.Tensor, count: int) -> torch.Tensor:
+    """(count,) log P(letter | opening), up to a constant.
 
     Byte-level tokenizers have two spellings of an answer's beginning: ">" and "B", or one token ">B" (Qwen2.5 has it
     for 22 of the 26 letters, and it is the one that training texts are made of). The probabilities of both are added.
+
+    Args:
+        opening: what stands before the letter, as `answer_opening` gives it.
+        last_two: (2, vocabulary), logits at the opening's last two tokens.
     """
     opened = _ids(processor, opening)
-    after_word, after_tag = (
-        model(input_ids=_after(prompt, opened), pixel_values=scan.features, logits_to_keep=2, use_cache=False)
-        .logits[0]
-        .float()
-        .log_softmax(-1)
-    )
+    after_word, after_tag = last_two.float().log_softmax(-1)
     scores = []
     for letter in LETTERS[:count]:
         score = after_word[opened[-1]] + after_tag[_only_token(processor, letter)]
@@ -332,5 +340,5 @@ def _evidence(model, processor, prompt: torch.Tensor, opening: str, answer: str,
     )
 
 
-__all__ = ["MAX_NEW_TOKENS", "Diagnosis", "EncodedScan", "EvidenceMap", "Region", "Report", "check_question",
-           "diagnose", "encode_scan", "parse_report", "write_report"]  # fmt: skip
+__all__ = ["MAX_NEW_TOKENS", "Diagnosis", "EncodedScan", "EvidenceMap", "Region", "Report", "answer_opening",
+           "check_question", "diagnose", "encode_scan", "letter_scores", "parse_report", "write_report"]  # fmt: skip

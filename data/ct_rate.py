@@ -111,6 +111,11 @@ def questions_file(source: str | Path | HubFolder, split: str = "train") -> Path
     return _Layout.of(source, SPLIT_ALIASES.get(split, split), "fixed").table("questions")
 
 
+def labels_file(source: str | Path | HubFolder, split: str = "train") -> Path:
+    """The path of a split's label table for `read_labels`, downloaded if need be."""
+    return _Layout.of(source, SPLIT_ALIASES.get(split, split), "fixed").table("labels")
+
+
 def read_labels(path: str | Path, *, one_per_scan: bool = False) -> dict[str, tuple[int, ...]]:
     """Any table of the 18 labels in CT-RATE's layout: name of the volume -> 0 or 1 for each, in CT-RATE's order.
 
@@ -288,6 +293,7 @@ __all__ = [
     "REPOSITORY",
     "SPLITS",
     "ct_rate_on_hub",
+    "labels_file",
     "questions_file",
     "read_ct_rate",
     "read_labels",

@@ -27,8 +27,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..abnormalities import CHOICE_STEMS, CT_RATE_LABELS
+from ..metrics.statistics import Score, score_of
 from ..prompts_med3d_r1 import question_messages
-from .options_prior import Item, Score, options_only_prior, score_of
+from .options_prior import Item, options_only_prior
 from .questions import DISTRACTORS, Distractors, Draw, Labels, draw_items
 from .rows import Images, Row, own_paths
 from .scans import DataWarning, Scan

@@ -13,43 +13,22 @@ letters that were dealt evenly over all questions are not quite independent betw
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..answers_med3d_r1 import LETTERS
+from ..metrics.statistics import Score, score_of
 
 STRENGTH_PRECISION, INFLUENCE_PRECISION = 2.0, 20.0
 """Of the normal priors. The stiff one on influences needs dozens of questions with a pair before it moves."""
 
 _STEPS, _CONVERGED = 25, 1e-4
-_NORMAL_95, _NORMAL_99 = 1.959964, 2.326348
+_NORMAL_99 = 2.326348
 
 Item = Mapping[str, Any]
 """A question: `options` (texts), `answer` (a letter) and `volume` are looked at."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A share of right answers.
-
-    Attributes:
-        accuracy: the share.
-        low, high: its 95 % interval, which takes into account that questions on one scan are not independent.
-        items: questions.
-        volumes: scans that they are about.
-    """
-
-    accuracy: float
-    low: float
-    high: float
-    items: int
-    volumes: int
-
-    def __str__(self) -> str:
-        return f"{self.accuracy:.1%} [{self.low:.1%}, {self.high:.1%}] of {self.items:,} on {self.volumes:,} scans"
 
 
 class OptionsOnlyGuesser:
@@ -94,38 +73,6 @@ def options_only_prior(train_items: Sequence[Item], test_items: Sequence[Item]) 
     """
     guesses = OptionsOnlyGuesser(train_items).answers(test_items)
     return score_of((item["volume"] for item in test_items), map(_right, guesses, test_items))
-
-
-def score_of(volumes: Iterable[str], right: Iterable[bool]) -> Score:
-    """The share of right answers and its interval: Wilson's, for as many independent questions as would give the
-    variance that is found between scans (a ratio estimator over clusters).
-
-    Args:
-        volumes: the scan of each question.
-        right: whether its answer is.
-
-    Raises:
-        ValueError: there are no questions.
-    """
-    clusters, of_item = np.unique(list(volumes), return_inverse=True)
-    right = np.array(list(right), dtype=float)
-    if not right.size:
-        raise ValueError("there are no questions to score")
-    sizes, hits = np.bincount(of_item), np.bincount(of_item, right)
-    accuracy = float(right.mean())
-    independent = float(right.size)
-    if len(clusters) > 1 and 0 < accuracy < 1:
-        spread = len(clusters) / (len(clusters) - 1) * ((hits - accuracy * sizes) ** 2).sum() / right.size**2
-        independent = float(min(independent, accuracy * (1 - accuracy) / spread)) if spread > 0 else independent
-    return Score(accuracy, *_wilson(accuracy, independent), int(right.size), len(clusters))
-
-
-def _wilson(share: float, count: float) -> tuple[float, float]:
-    squared = _NORMAL_95**2 / count
-    middle = share + squared / 2
-    half = _NORMAL_95 * math.sqrt(share * (1 - share) / count + squared / (4 * count))
-    low, high = (middle - half) / (1 + squared), (middle + half) / (1 + squared)
-    return min(share, max(0.0, low)), max(share, min(1.0, high))  # rounding puts ends beyond shares of 0 and 1
 
 
 def _uneven(counts: np.ndarray) -> np.ndarray:
@@ -189,4 +136,4 @@ def _fit(sets: np.ndarray, right: np.ndarray, labels: int) -> tuple[np.ndarray, 
     return np.pad(fitted[:labels], (0, 1)), np.pad(influence, (0, 1))
 
 
-__all__ = ["Item", "OptionsOnlyGuesser", "Score", "options_only_prior", "score_of"]
+__all__ = ["Item", "OptionsOnlyGuesser", "options_only_prior"]

@@ -77,6 +77,19 @@ def read_rad_chestct(folder: str | Path, split: str = "test", *, on_fault: OnFau
     return scans
 
 
+def read_labels(folder: str | Path, split: str = "train") -> dict[str, tuple[int, ...]]:
+    """The label table of a split alone, whether or not its volumes are there: name -> 0 or 1 for each of the 18.
+
+    Raises:
+        DatasetError: the table or columns of it are missing, rows are double or broken, a label is neither 0 nor 1.
+    """
+    folder = Path(folder).expanduser()
+    faults = Faults(folder)
+    labels = _labels(folder, _files(folder), SPLIT_ALIASES.get(split, split), faults)
+    faults.settle("error", "Correct the table.")
+    return labels
+
+
 def _files(folder: Path) -> dict[str, list[Path]]:
     """Volumes and tables by their name."""
     files: dict[str, list[Path]] = defaultdict(list)
@@ -165,4 +178,4 @@ def _orientation(cosines: str) -> str | None:
     return orientation_codes(affine)
 
 
-__all__ = ["DATASET", "METADATA", "SPLITS", "read_rad_chestct"]
+__all__ = ["DATASET", "METADATA", "SPLITS", "read_labels", "read_rad_chestct"]
