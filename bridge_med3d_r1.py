@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -69,6 +70,36 @@ class Med3DR1Bridge(nn.Module):
         self.feature_mean.copy_(mean)
         self.feature_std.copy_(std)
         self.feature_limit.fill_(limit)
+
+    @torch.no_grad()
+    def standardize_features(self, features: Iterable[torch.Tensor], limit: float = 6.0) -> int:
+        """Take the statistics of `set_feature_statistics` from the tokens of the training volumes, one by one.
+
+        Mean and variance are kept as they run (Welford), so the tokens need not fit into memory together. A standard
+        deviation counts for no less than a thousandth of the average one: what hardly ever changes is not blown up.
+
+        Args:
+            features: (L, C) for each volume.
+            limit: as in `set_feature_statistics`.
+
+        Returns:
+            How many volumes there were.
+
+        Raises:
+            ValueError: there are fewer than two, or the configuration has no standardisation.
+        """
+        count, mean, squares = 0, 0.0, 0.0
+        for tokens in features:
+            tokens = tokens.to("cpu", torch.float64)
+            count += 1
+            change = tokens - mean
+            mean = mean + change / count
+            squares = squares + change * (tokens - mean)
+        if count < 2:
+            raise ValueError(f"statistics need the features of two volumes or more, not of {count}")
+        std = (squares / (count - 1)).sqrt()
+        self.set_feature_statistics(mean, std.clamp(min=float(std.mean()) * 1e-3), limit)
+        return count
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """

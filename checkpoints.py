@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 from . import register
 from .configuration_med3d_r1 import PRESETS, Med3DR1Config
@@ -66,7 +67,9 @@ def initialize(
     language_model = language_model or LANGUAGE_MODELS[preset]
     tokenizer = _load_tokenizer(language_model) if language_model else tiny_tokenizer()
     tokens = ("image", "<|image_pad|>"), ("vision_start", "<|vision_start|>"), ("vision_end", "<|vision_end|>")
-    options = {f"{name}_token_id": _token_id(tokenizer, token) for name, token in tokens} | bridge_options
+    towers = ("text_config", "vision_config", "vocabulary_size")
+    bridge = {name: value for name, value in PRESETS[preset].items() if name not in towers}
+    options = {f"{name}_token_id": _token_id(tokenizer, token) for name, token in tokens} | bridge | bridge_options
     if language_model:
         vision_config = PRESETS[preset]["vision_config"]
         model = Med3DR1ForConditionalGeneration.from_backbones(
@@ -223,7 +226,8 @@ def load_model(
         model, found = Med3DR1ForConditionalGeneration.from_pretrained(
             name,
             dtype=dtype or fast_dtype(device),
-            device_map=device,
+            # DeepSpeed's third stage divides weights while they are loaded, and places them itself.
+            device_map=None if is_deepspeed_zero3_enabled() else device,
             quantization_config=quantization_config,
             output_loading_info=True,
         )

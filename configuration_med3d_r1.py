@@ -27,6 +27,8 @@ class Med3DR1VisionConfig(PreTrainedConfig):
     Args:
         image_size: voxels of the input volume, (D, H, W).
         patch_size: voxels of one token, (D, H, W). The release's (16, 16, 8) in (x, y, z).
+        stem_channels: channels of 3 x 3 x 3 convolutions before the patches, each of which halves the volume. Empty in
+            paper and release; from few scans a stem learns small things much sooner (Xiao et al., arXiv 2106.14881).
         layer_norm_eps: of the two norms in each layer.
         final_layer_norm_eps: of the norm behind the last layer.
     """
@@ -42,6 +44,7 @@ class Med3DR1VisionConfig(PreTrainedConfig):
     num_channels: int = 1
     image_size: tuple[int, ...] | list[int] = (112, 224, 224)
     patch_size: tuple[int, ...] | list[int] = (8, 16, 16)
+    stem_channels: tuple[int, ...] | list[int] = ()
     qkv_bias: bool = True
     attention_dropout: float | int = 0.0
     layer_norm_eps: float = 1e-6
@@ -50,8 +53,14 @@ class Med3DR1VisionConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         self.image_size, self.patch_size = list(self.image_size), list(self.patch_size)
+        self.stem_channels = list(self.stem_channels)
         if any(size % patch for size, patch in zip(self.image_size, self.patch_size, strict=True)):
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+        if any(patch % self.stem_stride for patch in self.patch_size):
+            raise ValueError(
+                f"patch_size {self.patch_size} is not a multiple of {self.stem_stride}, the stride of a stem of "
+                f"{len(self.stem_channels)} convolutions"
+            )
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
@@ -62,6 +71,11 @@ class Med3DR1VisionConfig(PreTrainedConfig):
     def grid(self) -> tuple[int, int, int]:
         """Tokens along (D, H, W): (14, 14, 14) at full size."""
         return tuple(size // patch for size, patch in zip(self.image_size, self.patch_size, strict=True))
+
+    @property
+    def stem_stride(self) -> int:
+        """Voxels along each axis for one position behind the stem: 1 without one."""
+        return 2 ** len(self.stem_channels)
 
     @property
     def num_tokens(self) -> int:
@@ -165,7 +179,7 @@ QWEN2_5_3B = {
 
 TINY_QWEN2 = {
     "model_type": "qwen2",
-    "vocab_size": 512,
+    "vocab_size": 576,
     "hidden_size": 128,
     "intermediate_size": 384,
     "num_hidden_layers": 2,
@@ -179,16 +193,22 @@ TINY_QWEN2 = {
 
 TINY_VISION = {
     "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 256,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 128,
     "image_size": [32, 64, 64],
     "patch_size": [8, 8, 8],
+    "stem_channels": [8, 16],  # in the same time, worth more than a second layer
 }
 
 PRESETS = {
     "3b": {"text_config": QWEN2_5_3B, "vision_config": {}, "vocabulary_size": 151665},
-    "tiny": {"text_config": TINY_QWEN2, "vision_config": TINY_VISION},
+    "tiny": {
+        "text_config": TINY_QWEN2,
+        "vision_config": TINY_VISION,
+        # Without it, so small a bridge learns much less from so few scans: docs/departures.md.
+        "feature_standardization": True,
+    },
 }
 
 Med3DR1Config.register_for_auto_class()

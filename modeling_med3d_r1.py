@@ -150,7 +150,7 @@ class Med3DR1Model(Med3DR1PreTrainedModel):
             pixel_values: (N, 1, D, H, W) volumes or (N, L, C) encoded tokens.
         """
         features = self.encode_volumes(pixel_values)
-        tokens, gate = self.bridge(features.to(self.bridge.projection.weight.dtype))
+        tokens, gate = self.bridge(features.to(self.bridge.pool.weight.dtype))
         return Med3DR1ImageFeatures(last_hidden_state=features, pooler_output=tokens, gate=gate)
 
     def _splice(

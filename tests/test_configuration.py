@@ -50,8 +50,9 @@ def test_round_trip_and_auto_map(tmp_path):
         (lambda: Med3DR1Config.preset("7b"), "3b, tiny"),
         (lambda: Med3DR1Config.preset("tiny", gate="scalar"), "'scalar'"),
         (lambda: Med3DR1Config.preset("tiny", pool_size=(3, 2, 2)), r"\(4, 8, 8\) is not a multiple of pool_size"),
-        (lambda: Med3DR1Config.preset("tiny", vocabulary_size=513), "513 does not fit the 512 rows"),
+        (lambda: Med3DR1Config.preset("tiny", vocabulary_size=577), "577 does not fit the 576 rows"),
         (lambda: Med3DR1VisionConfig(image_size=(112, 224, 225)), "not a multiple of patch_size"),
+        (lambda: Med3DR1VisionConfig(stem_channels=[4] * 4), r"patch_size \[8, 16, 16\] is not a multiple of 16"),
         (lambda: Med3DR1VisionConfig(num_attention_heads=5), "not a multiple of num_attention_heads"),
     ],
 )

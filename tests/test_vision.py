@@ -4,14 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from med3d_r1 import Med3DR1Config
 from med3d_r1.blocks3d_med3d_r1 import conv3d_of_blocks, sincos_position_embedding
+from med3d_r1.configuration_med3d_r1 import TINY_VISION, Med3DR1VisionConfig
 from med3d_r1.vision_med3d_r1 import Med3DR1VisionModel
 
 
-@pytest.fixture(scope="module")
-def config():
-    return Med3DR1Config.preset("tiny").vision_config
+@pytest.fixture(scope="module", params=[{"num_hidden_layers": 2, "stem_channels": []}, {"stem_channels": [4, 6]}])
+def config(request):
+    """The paper's kind, and one with a stem."""
+    return Med3DR1VisionConfig(**{**TINY_VISION, **request.param})
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,9 @@ def plain_tower(tower: Med3DR1VisionModel) -> nn.ModuleList:
 
 def plain_forward(tower: Med3DR1VisionModel, volumes: torch.Tensor) -> torch.Tensor:
     embeddings = tower.embeddings
+    if embeddings.stem is not None:
+        for convolution in embeddings.stem.convolutions:
+            volumes = nn.functional.gelu(convolution(volumes))
     tokens = embeddings.patch_embedding(volumes).flatten(2).transpose(1, 2)
     tokens = torch.cat([embeddings.cls_token.expand(len(tokens), -1, -1), tokens], 1) + embeddings.position_embedding
     for layer in plain_tower(tower).train():
@@ -88,11 +92,15 @@ def test_gradient_checkpointing_changes_no_gradient(config, tower, volumes):
 
 
 def test_tokens_follow_the_grid(tower, config):
-    """A bright patch at grid position (d, h, w) moves the patch embedding of token (d * gh + h) * gw + w alone."""
+    """A bright spot at grid position (d, h, w) moves the patch embedding of token (d * gh + h) * gw + w alone.
+
+    Through two convolutions of a stem a token sees the 8 voxels of its patch and 3 before them, along each axis: only
+    the first 5 of a patch are its own.
+    """
     d, h, w = 2, 5, 3
     volume = torch.zeros(1, 1, *config.image_size)
     (pd, ph, pw), (_, gh, gw) = config.patch_size, config.grid
-    volume[..., d * pd : (d + 1) * pd, h * ph : (h + 1) * ph, w * pw : (w + 1) * pw] = 1.0
+    volume[..., d * pd : d * pd + 5, h * ph : h * ph + 5, w * pw : w * pw + 5] = 1.0
     with torch.no_grad():
         change = tower.embeddings(volume) - tower.embeddings(torch.zeros_like(volume))
     moved = change[0].abs().sum(-1).nonzero().flatten()
@@ -127,3 +135,12 @@ def test_sincos_positions_by_hand():
     expected = torch.cat([one.sin(), one.cos(), zero.sin(), zero.cos(), one.sin(), one.cos(), zero])
     torch.testing.assert_close(table[7], expected)
     assert len(table.unique(dim=0)) == 12
+
+
+def test_a_stem_keeps_up_the_spread_of_what_goes_through_it(config, tower):
+    """A stem starts with weights for its own widths: noise of spread 1 comes out neither faint nor loud."""
+    noise = torch.randn(2, 1, *config.image_size, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        patches = tower.embeddings(noise)[:, 1:] - tower.embeddings.position_embedding[:, 1:]
+    spread = patches.std().item()
+    assert 0.3 < spread < 3

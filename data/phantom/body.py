@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class Body:
 
     def millimetres(self, length: float) -> float:
         """A length in the world's millimetres."""
-        return length * float(np.prod(self.scale)) ** (1 / 3)
+        return length * prod(self.scale) ** (1 / 3)
 
     @cached_property
     def heart(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

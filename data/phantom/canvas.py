@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 
@@ -124,7 +124,7 @@ class Canvas:
         """Paint an ellipsoid along the body's axes, or fill the lung with it."""
         radii = np.broadcast_to(np.float64(radii), 3).tolist()
         soft = [max(radius, 0.6 * self.edge) for radius in radii]
-        share = float(np.prod(radii) / np.prod(soft))
+        share = prod(radii) / prod(soft)
         part = self.part([c - r for c, r in zip(centre, soft, strict=True)], np.add(centre, soft).tolist())
         if part:
             (part.fill if within_lung else part.paint)(part.ellipsoid(centre, soft), hu, share)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class Scanner:
     @property
     def voxel(self) -> float:
         """The edge of a cube as large as a voxel, in millimetres."""
-        return float(np.prod(self.spacing)) ** (1 / 3)
+        return prod(self.spacing) ** (1 / 3)
 
     def grain(self, rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
         """Noise in HU, float32 (d, h, w): less in large voxels, and alike in neighbours of a slice."""
