@@ -68,6 +68,48 @@ def test_decode(load_benchmark, capsys):
     assert found["bfloat16"]["gain"] > 0
 
 
+def test_gpu_on_a_cpu(load_benchmark, capsys):
+    size = ["--steps", "1", "--batch", "2", "--group", "2", "--completion", "8"]
+    load_benchmark("gpu").main(["--preset", "tiny", "--device", "cpu", *size])
+    found = results(capsys.readouterr().out)
+    assert [row["name"] for row in found["rows"]] == ["SFT step", "GRPO generation", "GRPO update"]
+    assert all(row["s"] > 0 and row["tflops"] > 0 and row["mfu"] is None for row in found["rows"])
+    assert found["options"]["train"] == "all"
+
+
+def test_gpu_counts_the_work_of_a_step(load_benchmark):
+    """The tower of the test above: 248, its patches 8. Its two tokens become one of width 2: pooling 2 * (2*2)*2 = 16,
+    projection 2 * 2*2 = 8, gate 2 * (4*2 + 2*1) = 20. A decoder of one layer, one head, inner width 3, 5 words:
+    weights 4 * 2*2 + 3 * 2*3 = 34, so 68 a token; attention of three tokens 2 * (2 * 6 * 2) = 48; head 2 * 2*5 = 20.
+
+    Forward, three tokens of which two are predicted: 3 * 68 + 48 + 2 * 20 = 292.
+    Bridge alone: 248 + (3 * 44 - 16) + 2 * (3 * 68 + 2 * 20) + 3 * 48 = 996.
+    Everything:   (3 * 248 - 8) + 3 * 44 + 3 * (3 * 68 + 2 * 20) + 3 * 48 = 1744.
+    Two answers of one token to a prompt of two: 248 + 44 + 2 * (3 * 68 + 48 + 20) = 836."""
+    gpu = load_benchmark("gpu")
+    vision = {"hidden_size": 2, "intermediate_size": 3, "num_attention_heads": 1, "num_hidden_layers": 1}
+    text = {**vision, "model_type": "qwen2", "num_key_value_heads": 1, "vocab_size": 5}
+    config = gpu.Med3DR1Config(
+        vision_config={**vision, "image_size": (1, 1, 2), "patch_size": (1, 1, 1)},
+        text_config=text,
+        pool_size=(1, 1, 2),
+    )
+    work = gpu.Work.of(config)
+    assert (work.vision, work.patches, work.bridge, work.pooling) == (248, 8, 44, 16)
+    assert work.forward(3, 2) == 292
+    assert work.training(["bridge"], scans=1, sequences=1, tokens=3, predicted=2) == 996
+    assert work.training(gpu.PARTS["all"], scans=1, sequences=1, tokens=3, predicted=2) == 1744
+    assert work.generation(scans=1, sequences=2, prompt=2, new=1) == 836
+
+
+def test_gpu_says_where_there_is_none(load_benchmark, capsys, monkeypatch):
+    gpu = load_benchmark("gpu")
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        gpu.main([])
+    assert "torch sees no GPU here" in capsys.readouterr().err
+
+
 @pytest.mark.filterwarnings("ignore:.*voxels are up to")
 @pytest.mark.parametrize("path", ["med3d-r1", "nibabel float64 + trilinear", "SimpleITK linear"])
 def test_read(load_benchmark, monkeypatch, tmp_path, path):
@@ -77,6 +119,61 @@ def test_read(load_benchmark, monkeypatch, tmp_path, path):
     found = read.measure(path, str(tmp_path / "chest.nii.gz"), repeat=1)
     assert found["read_s"] > 0
     assert found["ratio"] == found["read_s"] / found["inflate_s"]
+
+
+def test_grpo_step(load_benchmark, capsys):
+    """A group of 4: TRL reads the scan for each copy, twice, and encodes it for each copy three times."""
+    load_benchmark("grpo_step").main(["--preset", "tiny", "--group", "4", "--rounds", "1", "--dtype", "float32"])
+    rows = results(capsys.readouterr().out)["rows"]
+    counts = [[row[name] for name in ("reads", "encoded", "encoded_with_gradient")] for row in rows]
+    assert counts == [[8, 12, 0], [1, 1, 0], [0, 0, 0], [8, 8, 4], [1, 2, 1]]
+    assert all(row["ratio"] > 0 for row in rows)
+
+
+@pytest.mark.filterwarnings("ignore:.*voxels are up to|.*axial slices")
+def test_prepare(load_benchmark, capsys, monkeypatch):
+    prepare = load_benchmark("prepare")
+    monkeypatch.setitem(prepare.PRESETS, "tiny", prepare.Preset((16, 24, 24), 4, "tiny"))
+    # In this process: others take seconds to start.
+    prepare.main(["--preset", "tiny", "--workers", "0", "--rounds", "1"])
+    printed = capsys.readouterr().out
+    found = results(printed)
+    assert found["benchmark"] == "prepare"
+    assert found["scans"] == 4
+    assert found["workers"]["0"]["ratio"] == 1
+    assert "rate beside 0" in printed
+
+
+def test_sft_step(load_benchmark, capsys):
+    load_benchmark("sft_step").main(["--preset", "tiny", "--rounds", "1"])
+    found = results(capsys.readouterr().out)
+    assert found["benchmark"] == "sft_step"
+    assert found["gain"] > 0
+
+
+def test_arw_step(load_benchmark, capsys, monkeypatch):
+    arw = load_benchmark("arw_step")
+    memory = {"imports_mb": 1.0, "peak_mb": 2.0}
+    monkeypatch.setattr(arw, "memory_of_own_process", lambda preset, name: memory)  # seconds to import torch again
+    arw.main(["--preset", "tiny", "--rounds", "1"])
+    found = results(capsys.readouterr().out)["results"]
+    assert set(found) == set(arw.NAMES)
+    assert found[arw.STOCK]["time_ratio"] == 1
+    assert found[arw.OURS]["memory_ratio"] == 1
+    arw.main(["--preset", "tiny", "--memory", arw.OURS])
+    found = results(capsys.readouterr().out)
+    assert 0 < found["imports_mb"] <= found["peak_mb"]
+
+
+def test_vocabulary_loss(load_benchmark, capsys, monkeypatch):
+    """Whatever the way, the loss is the same."""
+    vocabulary = load_benchmark("vocabulary_loss")
+    monkeypatch.setattr(
+        vocabulary, "in_own_process", lambda preset, way: vocabulary.measure(way, vocabulary.SIZES[preset])
+    )
+    vocabulary.main(["--preset", "tiny"])
+    losses = [found["loss"] for found in results(capsys.readouterr().out)["results"].values()]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
 
 
 def test_startup(load_benchmark, capsys, monkeypatch):
