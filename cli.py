@@ -24,6 +24,8 @@ MODULES = {
     "encode": "verbs_data",
     "train": "verbs_training",
     "evaluate": "verbs_evaluation",
+    "demo": "verbs_demo",
+    "study": "verbs_demo",
 }
 """Verb -> the module that does it, where that is not verbs.py."""
 
@@ -39,7 +41,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all verbs. `args.verb` names a function `run_<verb>` of the module in `MODULES`, or the demo."""
+    """The parser of all verbs. `args.verb` names a function `run_<verb>` of the module in `MODULES`."""
     parser = argparse.ArgumentParser(PROGRAM, description=DESCRIPTION, formatter_class=_HelpFormatter)
     parser.add_argument("--version", action="store_true", help="print the version and leave")
     verbs = parser.add_subparsers(dest="verb", metavar="verb")
@@ -73,11 +75,25 @@ def build_parser() -> argparse.ArgumentParser:
             "prepare", "bring the scans of a data set onto the model's grid", "ct-rate CT-RATE --out store --shard 1/4"
         )
     )
-    _add_figures(verb("figures", "draw what the reports of a data set are like", "CT-RATE --out figures"))
-    demo = verb(
-        "demo", "make a tiny untrained model and a synthetic scan, and try the other verbs on them", "--out demo"
+    _add_encode(
+        verb("encode", "let a model's vision tower see the scans of a store once", "store --model model --out features")
     )
-    demo.add_argument("--out", type=Path, default=Path("med3d-r1-demo"), help="folder for what is made")
+    _add_figures(verb("figures", "draw what the reports of a data set are like", "CT-RATE --out figures"))
+    _add_train(
+        verb("train", "train one stage as its recipe says", "sft --config recipes/paper/sft.yaml --learning_rate 5e-5")
+    )
+    _add_evaluate(
+        verb(
+            "evaluate",
+            "measure a system beside its controls, or what questions give away without any",
+            "mmvqa --model model --data CT-RATE --think both --out results\n"
+            f"  {PROGRAM} evaluate floor --labels valid_predicted_labels.csv",
+        )
+    )
+    _add_demo(
+        verb("demo", "train and measure a tiny model on synthetic patients, from nothing, in minutes", "--out demo")
+    )
+    _add_study(verb("study", "run the demo for several seeds and make one table", "--out study --seeds 101 102 103"))
     return parser
 
 
@@ -136,15 +152,19 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--model", required=True, metavar="DIR|ID", help="model folder or Hub id; its own code is not run"
     )
-    model.add_argument("--device", help="cpu, cuda, cuda:1, auto (spread); default: the first GPU, else the CPU")
-    model.add_argument(
+    _add_device(model)
+    model.add_argument("--bits", type=int, choices=(4, 8), help="load the decoder in so many bits (bitsandbytes)")
+    model.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="at most so much is written")
+
+
+def _add_device(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--device", help="cpu, cuda, cuda:1, auto (spread); default: the first GPU, else the CPU")
+    group.add_argument(
         "--dtype",
         choices=("auto", "float32", "bfloat16", "float16"),
         default="auto",
         help="auto: what is fast on the device",
     )
-    model.add_argument("--bits", type=int, choices=(4, 8), help="load the decoder in so many bits (bitsandbytes)")
-    model.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="at most so much is written")
 
 
 def _add_diagnose(parser: argparse.ArgumentParser) -> None:
@@ -176,6 +196,35 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", choices=("ct-rate", "rad-chestct", "phantom"), help="phantom: synthetic patients")
     parser.add_argument("source", type=Path, metavar="SRC", help="the data set's folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the store; what is in it is kept")
+    _add_choice_of_volumes(parser)
+    grid = parser.add_mutually_exclusive_group()
+    grid.add_argument("--preset", choices=("tiny", "3b"), help="whose grid; default: 3b, for phantom tiny")
+    grid.add_argument("--model", metavar="DIR|ID", help="take this model's preprocessing")
+    work = _add_work(parser, "processes; default: one a core; 0: in this one")
+    work.add_argument("--compress", action="store_true", help="smaller files, slower to write and to read")
+    phantom = parser.add_argument_group("phantom", "to write synthetic patients into SRC first")
+    phantom.add_argument("--patients", type=int, metavar="N", help="how many, every tenth for validation")
+    phantom.add_argument("--seed", type=int, default=0, help="of everything about them")
+    phantom.add_argument("--shape", type=int, nargs=3, default=(32, 64, 64), metavar="N", help="voxels along D, H, W")
+    phantom.add_argument("--style", choices=("free", "plain"), default="free", help="of their reports")
+
+
+def _add_encode(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", type=Path, metavar="SRC", help="a volume store, or with --dataset the data set's folder"
+    )
+    parser.add_argument("--model", required=True, metavar="DIR|ID", help="whose vision tower and preprocessing")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the store; what is in it is kept")
+    parser.add_argument(
+        "--dataset", choices=("store", "ct-rate", "rad-chestct", "phantom"), default="store", help="what SRC is"
+    )
+    _add_choice_of_volumes(parser)
+    work = _add_work(parser, "processes that read; default: for a store a thread (0), else one a core")
+    work.add_argument("--batch-size", type=int, default=8, metavar="N", help="scans that are encoded together")
+    _add_device(work)
+
+
+def _add_choice_of_volumes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="all", help="train, validation, test (RAD-ChestCT) or all")
     parser.add_argument(
         "--volumes",
@@ -186,20 +235,15 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on-fault", choices=("error", "skip"), default="error", help="for volumes and rows that the data set lacks"
     )
-    grid = parser.add_mutually_exclusive_group()
-    grid.add_argument("--preset", choices=("tiny", "3b"), help="whose grid; default: 3b, for phantom tiny")
-    grid.add_argument("--model", metavar="DIR|ID", help="take this model's preprocessing")
+
+
+def _add_work(parser: argparse.ArgumentParser, workers: str) -> argparse._ArgumentGroup:
     work = parser.add_argument_group("work", "run the same command again to go on after anything")
-    work.add_argument("--workers", type=int, metavar="N", help="processes; default: one a core; 0: in this one")
+    work.add_argument("--workers", type=int, metavar="N", help=workers)
     work.add_argument("--shard", default="1/1", metavar="I/N", help="do the I-th of N parts, the others elsewhere")
     work.add_argument("--limit", type=int, metavar="N", help="take only the first N volumes")
     work.add_argument("--verify", action="store_true", help="compare what is stored with its checksums, and repair it")
-    work.add_argument("--compress", action="store_true", help="smaller files, slower to write and to read")
-    phantom = parser.add_argument_group("phantom", "to write synthetic patients into SRC first")
-    phantom.add_argument("--patients", type=int, metavar="N", help="how many, every tenth for validation")
-    phantom.add_argument("--seed", type=int, default=0, help="of everything about them")
-    phantom.add_argument("--shape", type=int, nargs=3, default=(32, 64, 64), metavar="N", help="voxels along D, H, W")
-    phantom.add_argument("--style", choices=("free", "plain"), default="free", help="of their reports")
+    return work
 
 
 def _add_figures(parser: argparse.ArgumentParser) -> None:
@@ -213,10 +257,165 @@ def _add_figures(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", metavar="DIR|ID", help="says what a token is; default: words between spaces")
 
 
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("stage", choices=("clip", "language", "sft", "grpo"), help="see docs/training.md")
+    parser.add_argument(
+        "--config", metavar="RECIPE", help="a YAML file, see recipes/README.md; any --KEY VALUE beside it wins"
+    )
+    parser.add_argument("--restart", action="store_true", help="remove what a former run left in output_dir first")
+    parser.add_argument("--keys", action="store_true", help="only list the keys of this stage, with their defaults")
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    benchmarks = parser.add_subparsers(dest="benchmark", metavar="benchmark", required=True)
+
+    def benchmark(name: str, summary: str, example: str) -> argparse.ArgumentParser:
+        added = benchmarks.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=f"example:\n  {PROGRAM} evaluate {name} {example}",
+            formatter_class=_HelpFormatter,
+        )
+        added.add_argument("--verbose", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        return added
+
+    _add_mmvqa(
+        benchmark(
+            "mmvqa",
+            "which of four abnormalities does a scan have? With own scans, swapped scans and the options alone",
+            "--model model --data CT-RATE --features features --distractors balanced --think both --out results",
+        )
+    )
+    _add_reports(
+        benchmark(
+            "report",
+            "write the reports of scans, score words and findings, with own scans and with swapped ones",
+            "--model model --data CT-RATE --features features --out results",
+        )
+    )
+    floor = benchmark(
+        "floor",
+        "what the options of such questions give away, for any table of the 18 labels, without a model",
+        "--labels valid_predicted_labels.csv --train-labels train_predicted_labels.csv --out floor",
+    )
+    floor.add_argument("--labels", type=Path, required=True, metavar="CSV", help="in CT-RATE's layout")
+    floor.add_argument(
+        "--train-labels", type=Path, metavar="CSV", help="to fit the guesser to; default: half of the questions"
+    )
+    floor.add_argument("--per-scan", type=int, metavar="N", help="questions a scan; default: 1")
+    floor.add_argument("--seed", type=int, default=0, help="of the questions")
+    floor.add_argument("--out", type=Path, metavar="DIR", help="write floor.json, floor.md and a figure there")
+
+
+def _add_measured(parser: argparse.ArgumentParser) -> None:
+    """Who is measured, and on which scans."""
+    system = parser.add_argument_group("system", "one of --model, --pictures-model and --predictions")
+    system.add_argument("--model", metavar="DIR|ID", help="Med3D-R1: model folder or Hub id")
+    system.add_argument(
+        "--pictures-model",
+        metavar="DIR|ID",
+        help="any image-text-to-text model of transformers; with --model it sees that model's preprocessing",
+    )
+    system.add_argument(
+        "--predictions", type=Path, metavar="FILE", help="what another system wrote about --write-questions"
+    )
+    system.add_argument("--name", default="", help="how the results call it; default: the folder's name")
+    system.add_argument("--batch-size", type=int, metavar="N", help="questions answered together; default: 64, else 8")
+    system.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="of each answer")
+    system.add_argument(
+        "--samples", type=int, default=1, metavar="N", help="draw so many answers and take the majority; 1: greedy"
+    )
+    _add_device(system)
+    shown = parser.add_argument_group("pictures", "how a model for pictures is shown a scan")
+    shown.add_argument("--strategy", choices=("montage", "drr", "video"), default="montage", help="as in the paper")
+    shown.add_argument("--slices", type=int, default=16, metavar="N", help="of the montage or the video")
+    shown.add_argument("--pixels", type=int, default=224, metavar="N", help="side of a slice, radiograph or frame")
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", type=Path, required=True, metavar="DIR", help="the data set's folder")
+    data.add_argument(
+        "--dataset", choices=("ct-rate", "rad-chestct"), default="ct-rate", help="synthetic patients are ct-rate"
+    )
+    data.add_argument("--split", help="default: validation of CT-RATE, test of RAD-ChestCT")
+    stored = data.add_mutually_exclusive_group()
+    stored.add_argument("--features", type=Path, metavar="STORE", help="take encoded scans, see `med3d-r1 encode`")
+    stored.add_argument("--volumes", type=Path, metavar="STORE", help="take prepared scans, see `med3d-r1 prepare`")
+    data.add_argument(
+        "--volumes-release", choices=("fixed", "original"), default="fixed", help="which of CT-RATE's two releases"
+    )
+    data.add_argument(
+        "--train-labels", type=Path, metavar="CSV", help="of the training split, for the prior; default: of --data"
+    )
+    data.add_argument("--on-fault", choices=("error", "skip"), default="error", help="for what the data set lacks")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="results, and answers as they come: run again to go on")
+    parser.add_argument(
+        "--write-questions",
+        type=Path,
+        metavar="FILE",
+        help="only write what is asked, for systems that run elsewhere",
+    )
+
+
+def _add_mmvqa(parser: argparse.ArgumentParser) -> None:
+    _add_measured(parser)
+    asked = parser.add_argument_group("questions", "see docs/data.md; a number says how its questions were drawn")
+    asked.add_argument("--distractors", choices=("balanced", "negative", "random"), default="balanced")
+    asked.add_argument("--draw", choices=("scan", "positive", "label"), default="scan")
+    asked.add_argument("--per-scan", type=int, metavar="N", help="questions a scan; default: 1, or what --items needs")
+    asked.add_argument("--items", type=int, metavar="N", help="take so many questions")
+    asked.add_argument("--think", choices=("both", "yes", "no"), default="both", help="ask for reasoning first")
+    asked.add_argument(
+        "--fallback", metavar="DIR|ID", help="text encoder for answers that name no option; default: shared words"
+    )
+    _add_seed(asked)
+    parser.add_argument("--plots", action="store_true", help="draw reliability and confusion, too")
+
+
+def _add_reports(parser: argparse.ArgumentParser) -> None:
+    _add_measured(parser)
+    scored = parser.add_argument_group("scores", "BLEU, METEOR, ROUGE, CIDEr, and the findings; and if asked for:")
+    scored.add_argument("--bert-score", metavar="DIR|ID", help="BERTScore-F1 with this encoder")
+    scored.add_argument("--bert-score-layer", type=int, metavar="N", help="of the encoder; default: the last")
+    scored.add_argument("--judge", metavar="NAME", help="a chat model that scores the reports")
+    scored.add_argument(
+        "--judge-url", metavar="URL", help="its server, up to /v1; the key stands in MED3D_R1_JUDGE_KEY"
+    )
+    scored.add_argument("--send-reports", action="store_true", help="yes, reports may be sent to that server")
+    scored.add_argument("--items", type=int, metavar="N", help="take the first N exams")
+    _add_seed(scored)
+
+
+def _add_seed(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--seed", type=int, default=0, help="of questions, swapped scans, samples and intervals")
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, default=Path("med3d-r1-demo"), metavar="DIR", help="for all that is made")
+    parser.add_argument("--seed", type=int, default=1, help="of the patients and of all training")
+    _add_micro(parser)
+
+
+def _add_study(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for all that is made")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103], metavar="N", help="one chain each")
+    parser.add_argument(
+        "--ablations", action="store_true", help="with the first seed: no RAM, no ARW, LoRA; takes half an hour more"
+    )
+    _add_micro(parser)
+
+
+def _add_micro(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--micro", action="store_true", help="a few patients and steps: goes through everything and learns nothing"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit status. `--help` and wrong arguments leave by SystemExit, as argparse does."""
     parser = build_parser()
-    args = parser.parse_args(argv)
+    args, args.overrides = parser.parse_known_args(argv)
+    if args.overrides and args.verb != "train":  # whose recipes have keys that only its libraries know
+        parser.error(f"unrecognized arguments: {' '.join(args.overrides)}")
     if args.version:
         from . import __version__
 
@@ -229,7 +428,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         with _warnings_in_one_line(args.verbose):
-            status = _run(parser, args)
+            status = _run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -244,44 +443,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     """Do what a verb says, and return its exit status."""
-    if args.verb == "demo":
-        return _demo(parser, args.out)
     module = import_module(f".{MODULES.get(args.verb, 'verbs')}", __package__)
     return getattr(module, f"run_{args.verb}")(args) or 0
-
-
-def _demo(parser: argparse.ArgumentParser, folder: Path) -> int:
-    """The other verbs, one after the other, as a user would type them. What a former run made is made use of."""
-    from .data.phantom import make_phantom
-    from .data.phantom.files import save_nifti
-
-    model, scan = folder / "model", folder / "synthetic-chest.nii.gz"
-    ask = ["diagnose", str(scan), "--model", str(model), "--max-new-tokens", "48"]
-    commands = [
-        ["init", "--preset", "tiny", "--out", str(model)],
-        ["inspect", str(scan), "--png", str(folder / "inspect.png")],
-        [*ask, "--evidence-png", str(folder / "evidence.png")],
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    print("A tiny model with random weights looks at a synthetic scan.")
-    print("IT IS UNTRAINED: whatever it answers below means nothing. The way there is what is shown.\n")
-    if (model / "config.json").exists():
-        print(f"{model} is there from a former run and is used again.\n")
-        commands = commands[1:]
-    phantom = make_phantom(seed=1, shape=(110, 192, 192))
-    save_nifti(phantom, scan)
-    print(f"The scan's own report says: {phantom.report.impression}\n")
-    for command in commands:
-        print(f"$ {PROGRAM} {' '.join(command)}", flush=True)
-        _run(parser, parser.parse_args(command))
-        print()
-    print("The model was UNTRAINED: the answer means nothing. To try next:")
-    print(f"  {PROGRAM} inspect YOUR_SCAN --png planes.png")
-    print(f"  {PROGRAM} diagnose {scan} --model {model} --option Emphysema --option Atelectasis")
-    print(f"  {PROGRAM} report {scan} --model {model}")
-    return 0
 
 
 @contextmanager

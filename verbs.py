@@ -30,10 +30,7 @@ def run_init(args: argparse.Namespace) -> None:
         language_model=args.language_model,
         vision_weights=args.vision_weights,
         seed=args.seed,
-        gate=args.gate,
-        residual_alignment=not args.no_residual_alignment,
-        output_position_embedding=args.output_position_embedding,
-        feature_standardization=args.feature_standardization,
+        **_bridge_options(args),
     )
     save_checkpoint(model, processor, args.out)
     core = model.model
@@ -42,6 +39,14 @@ def run_init(args: argparse.Namespace) -> None:
     size = _times(processor.image_processor.size)
     print(f"image tokens {model.config.num_image_tokens:10d}    for a scan on {size} voxels (D, H, W)")
     print(f"saved in     {args.out}")
+
+
+def _bridge_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What was said about the bridge; the rest is the preset's."""
+    switches = {name: True for name in ("output_position_embedding", "feature_standardization") if getattr(args, name)}
+    if args.no_residual_alignment:
+        switches["residual_alignment"] = False
+    return {"gate": args.gate, **switches}
 
 
 def run_inspect(args: argparse.Namespace) -> None:

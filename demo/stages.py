@@ -24,6 +24,9 @@ _TAIL_BYTES = 4096
 _PERCENT = re.compile(r"(\d{1,3})%\|")
 """As tqdm writes it, which every long command here uses."""
 
+_BAR = re.compile(r"[^|]*\d{1,3}%\|[^|]*\|[^\]]*\]")
+"""A whole bar of tqdm's; what a program says next may follow on the same line."""
+
 _ENVIRONMENT = {
     # Small products: more threads would only wait for each other.
     "OMP_NUM_THREADS": "1",
@@ -207,8 +210,8 @@ def _finished(stages: Sequence[Stage], folder: Path) -> dict[str, float]:
 
 
 def _error_of(job: _Running) -> StageError:
-    lines = [line for line in re.split(r"[\r\n]+", job.log.read_text(errors="replace")) if line.strip()]
-    last = " | ".join(line for line in lines[-3:] if not _PERCENT.search(line))
+    lines = [_BAR.sub("", line).strip() for line in re.split(r"[\r\n]+", job.log.read_text(errors="replace"))]
+    last = " | ".join([line for line in lines if line][-3:])
     return StageError(
         f"{job.stage.title} failed with exit status {job.process.returncode}: {last} (all of it: {job.log}). Run the "
         "same command again to go on from there"

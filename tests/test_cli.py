@@ -18,6 +18,7 @@ from med3d_r1 import Med3DR1Config, cli, terminal, verbs, verbs_data
 from med3d_r1.abnormalities import CT_RATE_LABELS
 from med3d_r1.checkpoints import load_checkpoint
 from med3d_r1.configuration_med3d_r1 import PRESETS
+from med3d_r1.data.feature_store import FeatureStore
 from med3d_r1.data.phantom import write_ct_rate_tree, write_rad_chestct_tree
 from med3d_r1.data.volume_store import Store
 from med3d_r1.weights_med3d_r1 import read_checkpoint
@@ -25,7 +26,7 @@ from scans import synthetic_chest, write_nifti
 from tiny import tiny_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
-VERBS = ("init", "inspect", "diagnose", "report", "convert", "prepare", "figures", "demo")
+VERBS = ("init", "inspect", "diagnose", "report", "convert", "prepare", "encode", "figures", "train", "demo")
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,34 @@ def test_help_has_every_verb_and_an_example(verb, capsys):
 def test_no_verb_prints_the_help_and_the_version_is_the_packages(run):
     assert run()[0] == cli.WRONG_INPUT
     assert run("--version")[1] == "med3d-r1 0.1.0\n"
+
+
+def test_a_word_that_no_verb_knows_leaves(capsys):
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(["inspect", "scan.nii", "--colour", "red"])
+    assert leaving.value.code == cli.WRONG_INPUT
+    assert "unrecognized arguments: --colour red" in capsys.readouterr().err
+
+
+class TestTrain:
+    @pytest.mark.parametrize("stage", ["clip", "language", "sft", "grpo"])
+    def test_lists_the_keys_of_a_stage(self, run, stage):
+        status, printed, _ = run("train", stage, "--keys")
+        assert status == 0
+        assert "\nlearning_rate = " in printed
+        assert "\nrows_seed = None\n    of everything that is drawn when rows are made; not set: `seed`\n" in printed
+
+    def test_says_what_is_missing(self, run, tmp_path):
+        assert "--config is missing: the recipe to train by" in run("train", "sft")[2]
+        status, _, said = run("train", "sft", "--config", tmp_path / "none.yaml")
+        assert (status, "none.yaml: no such recipe" in said) == (cli.WRONG_INPUT, True)
+
+    def test_hands_every_other_word_on_to_the_recipe(self, run, tmp_path):
+        (tmp_path / "recipe.yaml").write_text("output_dir: out\n")
+        said = run("train", "sft", "--config", tmp_path / "recipe.yaml", "--learning-rat", "1")[2]
+        assert "there is no key --learning_rat; did you mean --learning_rate?" in said
+        said = run("train", "sft", "--config", tmp_path / "recipe.yaml", "--learning-rate=1")[2]
+        assert "model is missing (model folder or Hub id to start from)" in said
 
 
 def test_the_parser_offers_the_presets_there_are():
@@ -412,6 +441,63 @@ class TestPrepare:
         status, _, said = run("prepare", "phantom", tmp_path / "none", "--out", tmp_path / "store")
         assert status == cli.WRONG_INPUT
         assert "--patients N writes synthetic patients there" in said
+
+
+class TestEncode:
+    @pytest.fixture
+    def store(self, run, tmp_path):
+        written = ["--patients", "4", "--shape", "16", "32", "32", "--workers", "0"]
+        assert run("prepare", "phantom", tmp_path / "tree", "--out", tmp_path / "store", *written)[0] == 0
+        return tmp_path / "store"
+
+    @pytest.fixture
+    def encode(self, model, tmp_path):
+        """The command without its source."""
+        return ["encode", "--model", model, "--out", tmp_path / "features", "--dtype", "float32", "--device", "cpu"]
+
+    def test_a_store_and_again(self, run, tmp_path, store, encode, model):
+        status, printed, progress = run(*encode, store)
+        features = FeatureStore(tmp_path / "features")
+        assert status == 0
+        assert f"encoded       {len(features)} of {len(Store(store))} volumes, 0 were there before" in printed
+        assert "with 0 workers" in printed
+        assert "each scan takes 0.033 MB" in progress
+        loaded, processor = load_checkpoint(model, device="cpu", dtype=torch.float32)
+        features.require(loaded, processor.image_processor)
+        status, printed, _ = run(*encode, store, "--verify")
+        assert status == 0
+        assert f"encoded       0 of {len(features)} volumes, {len(features)} were there before" in printed
+
+    def test_a_part_of_a_data_set(self, run, tmp_path, store, encode):
+        part = ["--dataset", "phantom", "--split", "train", "--shard", "1/2", "--workers", "0", "--batch-size", "2"]
+        assert run(*encode, tmp_path / "tree", *part)[0] == 0
+        entries = FeatureStore(tmp_path / "features").manifest.entries.values()
+        assert {entry.split for entry in entries} == {"train"}
+        volumes = Store(store)
+        assert all(entry.source_sha256 == volumes.manifest.entries[entry.volume].sha256 for entry in entries)
+        assert [path.name for path in (tmp_path / "features" / "manifest").glob("*.parquet")] == ["1-of-2.parquet"]
+
+    @pytest.mark.filterwarnings("ignore:.*axial slices|.*fills")
+    def test_refused_scans_make_the_exit_status(self, run, tmp_path, store, encode):
+        bad = sorted((tmp_path / "tree").rglob("valid_*.nii.gz"))[0]
+        bad.write_bytes(bad.read_bytes()[:3000])
+        status, printed, _ = run(*encode, tmp_path / "tree", "--dataset", "ct-rate", "--workers", "0")
+        assert status == cli.REFUSED_SCAN
+        assert f"refused       1, each with its reason in {tmp_path / 'features' / 'refused' / 'all.jsonl'}" in printed
+
+    def test_what_does_not_fit(self, run, tmp_path, store, encode):
+        for options, complaint in (
+            ([tmp_path / "tree"], "no store of volumes; `med3d-r1 prepare` makes one"),
+            ([store, "--split", "test"], "no volumes of the split 'test', only of train, validation"),
+            ([store, "--batch-size", "0"], "batch_size is 1 or more scans"),
+        ):
+            status, _, said = run(*encode, *options)
+            assert status == cli.WRONG_INPUT
+            assert complaint in said
+        run("prepare", "phantom", tmp_path / "tree", "--out", tmp_path / "other", "--preset", "3b", "--limit", "1")
+        status, _, said = run(*encode, tmp_path / "other")
+        assert status == cli.WRONG_INPUT
+        assert "was prepared with spacing [3.0, 1.5, 1.5]" in said
 
 
 class TestFigures:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 HUB_FLOORS = (
     ("answers", "blocks3d", "configuration", "hu_guard", "language_model", "resampling", "volume"),
-    ("bridge", "prepared", "prompts", "reading", "vision", "weights"),
+    ("bridge", "encoded", "prepared", "prompts", "reading", "vision", "weights"),
     ("arrays", "dicom_frames", "geometry", "modeling", "nifti"),
     ("dicom",),
     ("volume_io",),
@@ -32,7 +32,7 @@ PACKAGE_FLOORS = (
     ("trainers", "evaluation"),
     ("training",),
     ("demo",),
-    ("verbs", "verbs_data", "verbs_training", "verbs_evaluation"),
+    ("verbs", "verbs_data", "verbs_demo", "verbs_evaluation", "verbs_training"),
     ("cli",),
 )
 """Other files and folders of the package: all of them above the Hub files. A folder is one unit."""
