@@ -77,7 +77,7 @@ def test_pooling_is_the_strided_convolution(features):
 
 @torch.no_grad()
 def test_standardisation_starts_as_the_identity_and_is_saved(features):
-    bridge, plain = make_bridge(feature_standardization=True), make_bridge()
+    bridge, plain = make_bridge(feature_standardization=True), make_bridge(feature_standardization=False)
     torch.testing.assert_close(bridge(features * 100)[0], plain(features * 100)[0], rtol=0, atol=0)
     mean, std = features.mean(0), features.std(0)
     bridge.set_feature_statistics(mean, std, limit=0.5)
@@ -88,9 +88,31 @@ def test_standardisation_starts_as_the_identity_and_is_saved(features):
     torch.testing.assert_close(again(features)[0], bridge(features)[0], rtol=0, atol=0)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("volumes", [2, 7])
+def test_statistics_are_taken_one_volume_at_a_time(volumes):
+    """Equal to the mean and the standard deviation of all at once, far from zero too. A channel that never changes gets
+    a thousandth of the average spread, so it becomes 0 and not infinite."""
+    features = 100 + torch.randn(volumes, 256, 64, generator=torch.Generator().manual_seed(2))
+    features[:, :, 3] = 5.0
+    bridge = make_bridge(feature_standardization=True)
+    assert bridge.standardize_features(iter(features)) == volumes
+    spread = features.double().std(0)
+    torch.testing.assert_close(bridge.feature_mean, features.double().mean(0).float())
+    torch.testing.assert_close(bridge.feature_std, spread.clamp(min=spread.mean() * 1e-3).float())
+    assert bridge(features)[0].isfinite().all()
+
+
+def test_statistics_need_volumes(features):
+    with pytest.raises(ValueError, match="two volumes or more, not of 1"):
+        make_bridge(feature_standardization=True).standardize_features(features[:1])
+    with pytest.raises(ValueError, match="feature_standardization=True"):
+        make_bridge(feature_standardization=False).standardize_features(features)
+
+
 def test_standardisation_refusals(features):
     with pytest.raises(ValueError, match="feature_standardization=True"):
-        make_bridge().set_feature_statistics(features.mean(0), features.std(0))
+        make_bridge(feature_standardization=False).set_feature_statistics(features.mean(0), features.std(0))
     with pytest.raises(ValueError, match="not positive"):
         make_bridge(feature_standardization=True).set_feature_statistics(features.mean(0), torch.zeros(256, 64))
 

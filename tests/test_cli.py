@@ -26,7 +26,10 @@ from scans import synthetic_chest, write_nifti
 from tiny import tiny_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
-VERBS = ("init", "inspect", "diagnose", "report", "convert", "prepare", "encode", "figures", "train", "demo")
+VERBS = (
+    *("init", "inspect", "diagnose", "report", "convert", "prepare", "encode", "figures"),
+    *("train", "evaluate", "demo", "study"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -525,16 +528,6 @@ class TestFigures:
         status, _, said = run(*table, "--tokenizer", tmp_path / "none")
         assert status == cli.WRONG_INPUT
         assert "no tokenizer that can be loaded" in said
-
-
-def test_demo_can_be_run_again_and_says_that_nothing_was_learned(run, tmp_path):
-    for turn in (1, 2):
-        status, printed, _ = run("demo", "--out", tmp_path / "demo")
-        assert status == 0
-        assert printed.count("UNTRAINED") == 2
-        assert ("$ med3d-r1 init" in printed) == (turn == 1)
-    files = {path.name for path in (tmp_path / "demo").iterdir()}
-    assert files == {"model", "synthetic-chest.nii.gz", "inspect.png", "evidence.png"}
 
 
 def test_the_root_configuration_is_the_3b_preset():

@@ -1,8 +1,9 @@
 """The chain is made of command lines that the program understands, with recipes that are there."""
 
 import pytest
+from transformers import AutoModel, AutoProcessor
 
-from med3d_r1.cli import build_parser
+from med3d_r1.cli import build_parser, main
 from med3d_r1.demo.chain import FULL, MICRO, Chain
 from med3d_r1.demo.study import chain_with_control
 from med3d_r1.training.recipe import make_plan
@@ -41,3 +42,26 @@ def test_the_control_differs_from_s2_in_the_rewards_alone(tmp_path):
     differing = {key for key in {*plans[0], *plans[1]} if plans[0].get(key) != plans[1].get(key)}
     assert differing <= {"output_dir", "rewards", "reward_weights", "consistency"}
     assert "consistency" not in plans[1]["rewards"]
+
+
+def test_the_whole_chain_in_small_from_nothing_to_a_model_and_a_page(tmp_path, capsys):
+    """Every stage with its own recipe, a few steps each; nothing is learnt. Run again, nothing is done again."""
+    folder = tmp_path / "demo"
+    assert main(["demo", "--micro", "--out", str(folder)]) == 0
+    page = (folder / "report.md").read_text(encoding="utf-8")
+    for words in (
+        "| own scan, with reasoning |",
+        "| options alone |",
+        "The answer",
+        "curves-clip.png",
+        "example-1.png",
+    ):
+        assert words in page
+    assert all((folder / name).exists() for name in ("example-1.png", "synthetic-chest.nii.gz"))
+    model = AutoModel.from_pretrained(folder / "model", trust_remote_code=True)
+    processor = AutoProcessor.from_pretrained(folder / "model", trust_remote_code=True)
+    assert processor.num_image_tokens == model.config.num_image_tokens
+    notes = {path: path.stat().st_mtime_ns for path in (folder / "stages").iterdir()}
+    assert main(["demo", "--micro", "--out", str(folder)]) == 0
+    assert notes == {path: path.stat().st_mtime_ns for path in (folder / "stages").iterdir()}
+    assert page in capsys.readouterr().out

@@ -177,9 +177,7 @@ def test_a_model_that_does_not_learn_is_an_error(tmp_path):
         make_trainer(tmp_path, drill_steps=3).train()
     trainer = make_trainer(tmp_path, lesson_steps=1)
     trainer.progress.drill, trainer.progress.ended = None, 0
-    with pytest.raises(
-        ValueError, match=r"the language model reads \d+\.\d% of what its notes say, and 95% is needed"
-    ):
+    with pytest.raises(ValueError, match=r"the language model reads \d+\.\d% of what its notes say, and 95% is needed"):
         trainer.train()
 
 

@@ -133,7 +133,7 @@ def _language(plan: Plan) -> Setup:
         "questions": (draw_question, run.question_lessons),
         "checklists": (draw_checklist, run.checklist_lessons),
         "lessons": (draw_lesson, run.lessons),
-        "held_out": (draw_lesson, run.held_out),
+        "held_out": (draw_question, run.held_out),
     }
     rows = {name: [draw(next(numbers)) for _ in range(amount)] for name, (draw, amount) in kinds.items()}
     model, tokenizer = tiny_language_model(config.seed)

@@ -34,7 +34,7 @@ import numpy as np
 from ...abnormalities import CHOICE_STEMS, CT_RATE_LABELS, FULL_CHECKLIST_STEM, LIST_STEM, YES_NO_STEMS
 from ...answers_med3d_r1 import LETTERS
 from ...prompts_med3d_r1 import Messages, question_messages, report_messages
-from ..checklists import checklist_answer, checklist_question, draw_names, draw_short_checklist, yes_no_answer
+from ..checklists import checklist_answer, draw_names, yes_no_answer
 from ..reports import report_target
 from .chest import Chest, draw_chest
 from .report import write_report
@@ -48,9 +48,6 @@ KINDS = {"checklist": 0.15, "think": 0.40, "direct": 0.08, "report": 0.15, "yes_
 _FEWEST, _MOST = 0.05, 0.45
 """How often a finding is drawn: as often as any other, so that nothing is learnt about which are frequent, but more
 often in one lesson than in the next."""
-
-_FULL = 0.5
-"""Share of the checklists that go through all findings, in official order."""
 
 _STREAM = 9
 _DISTRACTORS = 3
@@ -170,11 +167,8 @@ def copies(answer: str) -> list[list[int]]:
 
 
 def _checklist(notes: _Notes) -> _Turn:
-    if notes.rng.random() < _FULL:
-        answer = checklist_answer(CT_RATE_LABELS, {*notes.present})
-        return question_messages(FULL_CHECKLIST_STEM, think=False), answer
-    names = draw_short_checklist(notes.statuses, notes.rng)
-    return question_messages(checklist_question(names), think=False), checklist_answer(names, {*notes.present})
+    answer = checklist_answer(CT_RATE_LABELS, {*notes.present})
+    return question_messages(FULL_CHECKLIST_STEM, think=False), answer
 
 
 def _choice(notes: _Notes, think: bool) -> _Turn:
