@@ -86,12 +86,11 @@ class Work:
         weights = 2 * width * queries + 2 * width * keys + 3 * width * inner
         vision = config.vision_config
         pooling = 2 * tokens * vision.hidden_size * math.prod(config.pool_size) * width
-        projection = (4 if config.projection == "mlp" else 1) * width * width
         gate = 2 * width * width + width * (1 if config.gate == "token" else width)
         return cls(
             vision=vision_flops(vision),
             patches=vision_flops(vision) - layer_flops(vision),
-            bridge=pooling + 2 * tokens * (projection + config.residual_alignment * gate),
+            bridge=pooling + 2 * tokens * (width * width + config.residual_alignment * gate),
             pooling=pooling,
             linear=2 * weights * text.num_hidden_layers,
             width=queries * text.num_hidden_layers,

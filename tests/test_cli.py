@@ -338,7 +338,9 @@ def test_convert_writes_our_names(run, projector, tmp_path):
 
 
 def test_convert_into_a_model_that_fits(run, projector, tmp_path):
-    fitting = tiny_checkpoint(tmp_path / "fitting", gate="channel", output_position_embedding=True)
+    fitting = tiny_checkpoint(
+        tmp_path / "fitting", gate="channel", output_position_embedding=True, feature_standardization=False
+    )
     assert run("convert", projector, "--into", fitting, "--out", tmp_path / "new")[0] == 0
     new, _ = load_checkpoint(tmp_path / "new", device="cpu", dtype=torch.float32)
     old, _ = load_checkpoint(fitting, device="cpu", dtype=torch.float32)

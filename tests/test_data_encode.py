@@ -222,7 +222,8 @@ class TestGoingOn:
             save_encoded(path, torch.zeros_like(features), record)
         summary = encode(store, tmp_path, limit=2)
         assert (summary.found, summary.made) == (1, 1)
-        assert torch.equal(open_encoded(path)[0], features)
+        # Encoded alone now, beside another before: the last bit of a token depends on that.
+        torch.testing.assert_close(open_encoded(path)[0], features, rtol=2**-7, atol=2**-6)
 
     def test_a_scan_that_changed_is_encoded_again(self, tmp_path, encode, image_processor):
         source = tmp_path / "scan.nii.gz"

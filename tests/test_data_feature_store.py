@@ -119,7 +119,7 @@ class TestWhoseItIs:
             other.model.bridge.projection.weight.add_(1.0)
         store.require(other, image_processor)
         with torch.no_grad():
-            other.model.vision_tower.layers[1].mlp.fc2.bias[3] += 0.1
+            other.model.vision_tower.layers[-1].mlp.fc2.bias[3] += 0.1
         with pytest.raises(StoreError, match=r"was encoded with weights \w{64}, and weights \w{64} is asked for: .*"):
             store.require(other, image_processor)
 
@@ -147,7 +147,7 @@ class TestTheFingerprint:
 
     @pytest.mark.parametrize(
         ("setting", "value", "same"),
-        [("num_attention_heads", 2, False), ("layer_norm_eps", 1e-3, False), ("attention_dropout", 0.1, True)],
+        [("num_attention_heads", 4, False), ("layer_norm_eps", 1e-3, False), ("attention_dropout", 0.1, True)],
     )
     def test_settings_count_if_they_act(self, setting, value, same):
         tower = tiny_model().model.vision_tower

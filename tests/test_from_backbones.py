@@ -16,7 +16,7 @@ from med3d_r1.configuration_med3d_r1 import TINY_VISION
 from med3d_r1.language_model_med3d_r1 import load_language_model
 from med3d_r1.tiny import tiny_tokenizer
 
-SIZE = {"vocab_size": 448, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+SIZE = {"vocab_size": 576, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2}  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_anchor_leaves_out_the_padding_rows(tmp_path):
     model = assemble(save(decoder, tmp_path))
     expected = decoder.get_input_embeddings().weight[:words].mean(0)
     torch.testing.assert_close(model.model.bridge.text_anchor, expected)
-    assert model.config.vocabulary_size == words < 448
+    assert model.config.vocabulary_size == words < SIZE["vocab_size"]
 
 
 def test_vision_weights_and_dtype(tmp_path):

@@ -69,7 +69,7 @@ def test_statistics_are_those_of_the_scans_each_counted_once(tmp_path):
 def test_statistics_need_encoded_scans_and_a_bridge_that_takes_them(tmp_path):
     with pytest.raises(ValueError, match=r"standardize needs encoded scans, and .* is none: set `feature_store`"):
         standardize(tiny_model(feature_standardization=True), ["scan.npz"])
-    plain = tiny_model()
+    plain = tiny_model(feature_standardization=False)
     shape = plain.config.vision_config.num_tokens, plain.config.vision_config.hidden_size
     with pytest.raises(ValueError, match="does not standardise"):
         standardize(plain, [encoded(tmp_path, "a", torch.zeros(shape)), encoded(tmp_path, "b", torch.ones(shape))])

@@ -91,7 +91,7 @@ def test_so_many_questions_as_are_asked_for(run, model, tree, tmp_path):
     result = MmvqaResult.load(tmp_path)
     assert result.protocol["data"]["items"] == 20
     assert result.protocol["predictor"]["name"] == "tiny"
-    assert (tmp_path / "no-think" / "reliability.png").exists()
+    assert (tmp_path / "no-think" / "confusion.png").exists()
     before = (tmp_path / "predictions.jsonl").read_text()
     assert run(*arguments)[0] == 0
     assert MmvqaResult.load(tmp_path).protocol["hash"] != result.protocol["hash"]  # another name
