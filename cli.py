@@ -398,9 +398,6 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for all that is made")
     parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103], metavar="N", help="one chain each")
-    parser.add_argument(
-        "--ablations", action="store_true", help="with the first seed: no RAM, no ARW, LoRA; takes half an hour more"
-    )
     _add_micro(parser)
 
 

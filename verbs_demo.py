@@ -29,6 +29,6 @@ def run_study(args: argparse.Namespace) -> None:
     from .demo.chain import FULL, MICRO
     from .demo.study import run_study
 
-    table = run_study(args.out, args.seeds, MICRO if args.micro else FULL, usable_cores(), args.ablations)
+    table = run_study(args.out, args.seeds, MICRO if args.micro else FULL, usable_cores())
     (args.out / "study.md").write_text(table + "\n", encoding="utf-8")
     print_text(table)

@@ -1,8 +1,6 @@
-"""The chain for several seeds, and the ablations that go with it: one table that says what was reached and what not.
+"""The chain for several seeds: one table that says what was reached and what not.
 
-    with and without the consistency reward   for every seed, S2 once more from the same S1
-    no RAM, no ARW, LoRA                       for the first seed, by --ablations
-
+For every seed, S2 is trained once more from the same S1 without the consistency reward, to see what that reward does.
 Seeds run one after the other, the stages of each side by side as far as the cores go. What is there is not made again.
 """
 

@@ -6,7 +6,9 @@ import re
 import pytest
 
 from evaluation_systems import System, guessing, layout, present, rows_of, seeing, table
+from med3d_r1.cli import main
 from med3d_r1.data.mmvqa import draw_items
+from med3d_r1.demo import study
 from med3d_r1.demo.chain import Chain
 from med3d_r1.demo.numbers import last_logged, numbers_of, pooled
 from med3d_r1.demo.study import BARS, WITHOUT_CONSISTENCY, study_markdown
@@ -37,7 +39,8 @@ def log(run, **values):
 
 @pytest.fixture(scope="module")
 def chains(tmp_path_factory):
-    chains = [Chain(tmp_path_factory.mktemp("study") / f"seed-{seed}", seed) for seed in (1, 2)]
+    root = tmp_path_factory.mktemp("study")
+    chains = [Chain(root / f"seed-{seed}", seed) for seed in (1, 2)]
     for chain in chains:
         log(chain.folder / "language", eval_reading=0.99)
         log(chain.folder / "clip", eval_auroc=0.86 if chain.seed == 1 else 0.9)
@@ -86,3 +89,14 @@ def test_the_consistency_reward_is_judged_by_what_reasoning_and_report_share(cha
     assert "| +0.0 [+0.0, +0.0] |" in line
     assert any(present(labels) for labels in LABELS.values())
     assert "+100.0" in line
+
+
+def test_the_verb_runs_every_chain_and_keeps_the_table(chains, monkeypatch, capsys):
+    """With chains that are at their end already; that they run is the matter of the micro chain's test."""
+    ran = []
+    monkeypatch.setattr(study, "run_stages", lambda stages, folder, cores: ran.append((folder, stages[-1].name)))
+    root = chains[0].folder.parent
+    assert main(["study", "--out", str(root), "--seeds", "1", "2"]) == 0
+    assert ran == [(chain.folder, f"evaluate-{WITHOUT_CONSISTENCY}-balanced") for chain in chains]
+    assert (root / "study.md").read_text(encoding="utf-8") == study_markdown(chains) + "\n"
+    assert "| CLIP, mean AUROC |" in capsys.readouterr().out
