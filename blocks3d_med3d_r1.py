@@ -38,9 +38,10 @@ def conv3d_of_blocks(blocks: torch.Tensor, conv: nn.Conv3d) -> torch.Tensor:
     batch, channels, *size = blocks.shape
     kernel = conv.kernel_size
     split = [part for n, k in zip(size, kernel, strict=True) for part in (n // k, k)]
-    blocks = blocks.reshape(batch, channels, *split)
-    blocks = blocks.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(batch, -1, channels * math.prod(kernel))
-    return nn.functional.linear(blocks, conv.weight.flatten(1), conv.bias)
+    # Channels last, as tokens and the stem's output lie in memory: whole runs of them are copied, there and back.
+    blocks = blocks.movedim(1, -1).unflatten(3, split[4:]).unflatten(2, split[2:4]).unflatten(1, split[:2])
+    blocks = blocks.permute(0, 1, 3, 5, 2, 4, 6, 7).reshape(batch, -1, math.prod(kernel) * channels)
+    return nn.functional.linear(blocks, conv.weight.movedim(1, -1).flatten(1), conv.bias)
 
 
 __all__ = ["conv3d_of_blocks", "sincos_position_embedding"]

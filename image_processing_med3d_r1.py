@@ -302,7 +302,7 @@ class Med3DR1ImageProcessor(BaseImageProcessor):
         table = _lookup_table(self.window, self.mean, self.std)
         tensor = np.empty((1, *self.size), dtype=np.float32)
         for plane, slice_hu in zip(tensor[0], seen.view(np.uint16), strict=True):
-            np.take(table, slice_hu, out=plane)
+            np.take(table, slice_hu, out=plane, mode="clip")  # nothing lies outside; "raise" would copy `out` twice
         return torch.from_numpy(tensor)
 
     def _require_own(self, prepared: PreparedVolume) -> None:

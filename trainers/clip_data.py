@@ -150,10 +150,11 @@ def shifted(image_processor: Med3DR1ImageProcessor, prepared: PreparedVolume, sh
     beyond = [step - near for step, near in zip(shift, inside, strict=True)]
     if not any(beyond):
         return volume
-    for axis, step in enumerate(beyond, start=1):
-        places = (torch.arange(volume.shape[axis]) + step).clamp(0, volume.shape[axis] - 1)
-        volume = volume.index_select(axis, places)
-    return volume
+    # The last axis comes first in `pad`; what is cut off at one side is put on at the other.
+    sides = [side for step in reversed(beyond) for side in (max(0, -step), max(0, step))]
+    padded = torch.nn.functional.pad(volume[None], sides, mode="replicate")[0]
+    seen = (slice(max(0, step), max(0, step) + length) for step, length in zip(beyond, volume.shape[1:], strict=True))
+    return padded[(slice(None), *seen)]
 
 
 def _labels(row: dict[str, Any]) -> list[int]:
