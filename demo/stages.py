@@ -19,11 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_POLL_SECONDS = 0.3
-_TAIL_BYTES = 4096
-_PERCENT = re.compile(r"(\d{1,3})%\|")
-"""As tqdm writes it, which every long command here uses."""
+from .progress import LogProgress
 
+_POLL_SECONDS = 0.3
 _BAR = re.compile(r"[^|]*\d{1,3}%\|[^|]*\|[^\]]*\]")
 """A whole bar of tqdm's; what a program says next may follow on the same line."""
 
@@ -51,6 +49,8 @@ class Stage:
         needs: names of stages that must have ended before.
         seconds: how long it takes on one core or, where `cores` is more, on so many; measured, to tell the time left.
         cores: how many it keeps busy.
+        processes: that share the work, each on one core; torchrun starts them.
+        bars: of progress that it shows, one after the other.
         makes: a path of which the verb itself says whether it is complete: it is there whole or not at all. Such a
             stage is not run a second time when only its note is missing.
     """
@@ -61,6 +61,8 @@ class Stage:
     needs: tuple[str, ...] = ()
     seconds: float = 1.0
     cores: int = 1
+    processes: int = 1
+    bars: int = 1
     makes: Path | None = None
 
 
@@ -69,15 +71,8 @@ class _Running:
     stage: Stage
     process: subprocess.Popen
     log: Path
+    progress: LogProgress
     started: float = field(default_factory=time.monotonic)
-
-    @property
-    def share(self) -> float:
-        """How much of it is done, by the last percentage in its log; 0 where it says none."""
-        with open(self.log, "rb") as file:
-            file.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
-            percentages = _PERCENT.findall(file.read().decode(errors="replace"))
-        return min(1.0, int(percentages[-1]) / 100) if percentages else 0.0
 
 
 class StageError(ValueError):
@@ -85,6 +80,7 @@ class StageError(ValueError):
 
 
 PROGRAM = (sys.executable, "-m", "med3d_r1.cli")
+_TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 
 
 def run_stages(stages: Sequence[Stage], folder: Path, cores: int, program: Sequence[str] = PROGRAM) -> dict[str, float]:
@@ -130,8 +126,9 @@ def run_stages(stages: Sequence[Stage], folder: Path, cores: int, program: Seque
                     raise _error_of(job)
                 seconds[job.stage.name] = finished[job.stage.name] = _note(job, folder)
             ended = sum(stage.seconds * stage.cores for stage in stages if stage.name in finished)
-            bar.n = round(ended + sum(job.share * job.stage.seconds * job.stage.cores for job in running))
-            bar.set_postfix_str("  ".join(f"{job.stage.title} {job.share:.0%}" for job in running), refresh=True)
+            shares = [(job.stage, job.progress.share()) for job in running]
+            bar.n = round(ended + sum(share * stage.seconds * stage.cores for stage, share in shares))
+            bar.set_postfix_str("  ".join(f"{stage.title} {share:.0%}" for stage, share in shares), refresh=True)
     finally:
         for job in running:
             job.process.terminate()
@@ -167,8 +164,15 @@ def _startable(waiting: list[Stage], running: list[_Running], finished: Mapping[
 
 def _start(stage: Stage, folder: Path, program: Sequence[str]) -> _Running:
     log = folder / "logs" / f"{stage.name}.log"
+    several = stage.processes > 1
+    if several:
+        executable, *rest = program
+        program = [executable, *_TORCHRUN, str(stage.processes), *rest]
+    typed = f"torchrun --standalone --nproc_per_node {stage.processes} -m med3d_r1.cli" if several else "med3d-r1"
     with open(log, "ab") as file:
-        file.write(f"$ med3d-r1 {' '.join(stage.arguments)}\n".encode())
+        file.write(f"$ {typed} {' '.join(stage.arguments)}\n".encode())
+        file.flush()
+        progress = LogProgress(log, stage.bars)
         process = subprocess.Popen(
             [*program, *stage.arguments],
             stdout=file,
@@ -176,7 +180,7 @@ def _start(stage: Stage, folder: Path, program: Sequence[str]) -> _Running:
             stdin=subprocess.DEVNULL,
             env={**os.environ, **_ENVIRONMENT},
         )
-    return _Running(stage, process, log)
+    return _Running(stage, process, log, progress)
 
 
 def _note_path(stage: Stage, folder: Path) -> Path:

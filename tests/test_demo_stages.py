@@ -75,6 +75,17 @@ def test_a_stage_that_wants_more_cores_than_there_are_runs_alone(tmp_path):
     assert order(tmp_path) == ["a begins", "a ends", "b begins", "b ends"]
 
 
+def test_a_stage_of_several_processes_is_started_by_torchrun(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys; open(sys.argv[1] + '/' + os.environ['RANK'], 'w').write(os.environ['WORLD_SIZE'])"
+    )
+    pair = Stage("pair", "pair", (str(tmp_path),), cores=2, processes=2)
+    run_stages([pair], tmp_path, 2, (sys.executable, str(script)))
+    assert [(tmp_path / rank).read_text() for rank in "01"] == ["2", "2"]
+    assert "$ torchrun --standalone --nproc_per_node 2 -m med3d_r1.cli" in (tmp_path / "logs" / "pair.log").read_text()
+
+
 def test_a_failure_tells_the_last_words_and_the_next_run_goes_on_from_there(tmp_path):
     stages = [stage("a", tmp_path), stage("b", tmp_path, ("a",), verb="fail")]
     with pytest.raises(StageError, match=r"b failed with exit status 1: .*the cupboard is bare .*b\.log"):
