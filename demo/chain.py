@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from ..training.recipe import read_recipe
 from .stages import Stage
 
 MAX_NEW_TOKENS = 128
@@ -30,15 +32,17 @@ class Size:
     Attributes:
         patients: synthetic patients, every tenth for validation.
         items: questions of each evaluation.
+        processes: that share each step of S2, as far as there are cores.
         keys: stage of training -> keys in place of the recipe's, as on a command line.
     """
 
     patients: int
     items: int
+    processes: int = 1
     keys: Mapping[str, str] = field(default_factory=dict)
 
 
-FULL = Size(patients=2000, items=800)
+FULL = Size(patients=2000, items=800, processes=2)
 """What the table of docs/embedded-world.md is measured with."""
 
 MICRO = Size(
@@ -101,6 +105,7 @@ class Chain:
             ["--patients", str(self.size.patients), "--seed", str(self.seed), "--workers", str(self.cores)],
             seconds=80,
             cores=self.cores,
+            bars=2,  # patients are drawn and written, then prepared
         )
 
     def start(self, name: str, *options: str) -> Stage:
@@ -134,9 +139,13 @@ class Chain:
         return self.train(name, "sft", recipe, [start, "encode"], [*begin, *keys], 110)
 
     def grpo(self, name: str, start: str, keys: Sequence[str] = (), recipe: str = "tiny/grpo.yaml") -> Stage:
-        """S2 from an S1."""
+        """S2 from an S1, its batch divided over processes: a single one would leave the other cores idle."""
         begin = ["--model", str(self.model(start)), "--feature_store", self._path("features")]
-        return self.train(name, "grpo", recipe, [start, "encode"], [*begin, *keys], 240)
+        processes = min(self.size.processes, self.cores)
+        if processes > 1:
+            batch = read_recipe(recipe)["per_device_train_batch_size"]
+            begin += ["--per_device_train_batch_size", str(batch // processes)]
+        return self.train(name, "grpo", recipe, [start, "encode"], [*begin, *keys], 150, processes)
 
     def train(
         self,
@@ -146,6 +155,7 @@ class Chain:
         needs: Sequence[str] = (),
         keys: Sequence[str] = (),
         seconds: float = 60,
+        processes: int = 1,
     ) -> Stage:
         """A stage of training; what it makes lies in a folder of its name."""
         always = ["--output_dir", self._path(name), "--data", self._path("ct-rate"), "--seed", str(self.seed)]
@@ -156,6 +166,8 @@ class Chain:
             [*keys, *self.size.keys.get(stage, "").split()],
             needs=needs,
             seconds=seconds,
+            cores=processes,
+            processes=processes,
         )
 
     def evaluation(self, name: str, distractors: str = "balanced") -> Stage:
@@ -185,12 +197,10 @@ class Chain:
         title: str,
         *arguments: Sequence[str],
         needs: Sequence[str] = (),
-        seconds: float,
-        cores: int = 1,
-        makes: Path | None = None,
+        **more: Any,
     ) -> Stage:
         words = tuple(word for part in arguments for word in part)
-        return Stage(name, title, words, tuple(needs), seconds, cores, makes)
+        return Stage(name, title, words, tuple(needs), **more)
 
 
 __all__ = ["FULL", "MICRO", "MODEL", "Chain", "Size"]
