@@ -17,7 +17,7 @@ help:  ## this list
 
 venv: .venv/complete  ## the virtual environment, with everything but the Space's extra
 
-demo: .venv/complete  ## builds a tiny untrained checkpoint and diagnoses a synthetic CT, in build/demo
+demo: .venv/complete  ## the whole paper on synthetic chests, from nothing to an evaluated model, in build/demo
 	$(PYTHON) -m med3d_r1.cli demo --out build/demo
 
 test: lint  ## ruff and all tests that are not slow; no network. WORKERS=n processes

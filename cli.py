@@ -398,6 +398,9 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 def _add_study(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for all that is made")
     parser.add_argument("--seeds", type=int, nargs="+", default=[201, 202, 203], metavar="N", help="one chain each")
+    parser.add_argument(
+        "--ablations", action="store_true", help="in place of S2: S1 without RAM, without ARW, and with LoRA"
+    )
     _add_micro(parser)
 
 

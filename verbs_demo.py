@@ -25,10 +25,12 @@ def run_demo(args: argparse.Namespace) -> None:
 
 
 def run_study(args: argparse.Namespace) -> None:
-    """The same for several seeds, and one table."""
+    """The same for several seeds, and one table; or S1's ablations for several seeds, and theirs."""
+    from .demo.ablations import run_ablations
     from .demo.chain import FULL, MICRO
     from .demo.study import run_study
 
-    table = run_study(args.out, args.seeds, MICRO if args.micro else FULL, usable_cores())
-    (args.out / "study.md").write_text(table + "\n", encoding="utf-8")
-    print_text(table)
+    run, page = (run_ablations, "ablations.md") if args.ablations else (run_study, "study.md")
+    tables = run(args.out, args.seeds, MICRO if args.micro else FULL, usable_cores())
+    (args.out / page).write_text(tables + "\n", encoding="utf-8")
+    print_text(tables)

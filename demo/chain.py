@@ -19,7 +19,9 @@ from ..training.recipe import read_recipe
 from .stages import Stage
 
 MAX_NEW_TOKENS = 128
-"""Of an answer: the longest that was trained has about 70."""
+"""The longest answer that was trained has about 70 tokens, the longest report about 95."""
+
+REPORTS = "reports"
 
 MODEL = "model"
 """In the folder of a stage of training: the model that it made."""
@@ -87,14 +89,20 @@ class Chain:
     def stages(self) -> list[Stage]:
         """From nothing to an evaluated S2."""
         return [
+            *self.until_s1(),
+            self.grpo("s2", "s1"),
+            *(self.evaluation(name, distractors) for name in ("s1", "s2") for distractors in ("balanced", "random")),
+        ]
+
+    def until_s1(self) -> list[Stage]:
+        """From nothing to an S1."""
+        return [
             self.prepare(),
             self.train("language", "language", "tiny/language.yaml", seconds=130),
             self.train("clip", "clip", "tiny/clip.yaml", ["prepare"], ["--volume_store", self._path("volumes")], 110),
             self.start("start"),
             self.encode("start"),
             self.sft("s1", "start"),
-            self.grpo("s2", "s1"),
-            *(self.evaluation(name, distractors) for name in ("s1", "s2") for distractors in ("balanced", "random")),
         ]
 
     def prepare(self) -> Stage:
@@ -170,23 +178,37 @@ class Chain:
             processes=processes,
         )
 
-    def evaluation(self, name: str, distractors: str = "balanced") -> Stage:
-        """MMVQA on the validation patients."""
+    def evaluation(self, name: str, distractors: str = "balanced", think: str | None = None) -> Stage:
+        """MMVQA on the validation patients; with reasoning, and on balanced items without it too, if not said else."""
+        think = think or ("both" if distractors == "balanced" else "yes")
         return self._stage(
             f"evaluate-{name}-{distractors}",
             f"evaluate {name}",
             ["evaluate", "mmvqa", "--model", str(self.model(name)), "--data", self._path("ct-rate")],
             ["--features", self._path("features"), "--split", "validation", "--distractors", distractors],
-            ["--think", "both" if distractors == "balanced" else "yes", "--items", str(self.size.items)],
+            ["--think", think, "--items", str(self.size.items)],
             ["--max-new-tokens", str(MAX_NEW_TOKENS)],
             ["--name", name, "--out", str(self.result(name, distractors))],
             needs=[name],
-            seconds=60 if distractors == "balanced" else 30,
+            seconds=60 if think == "both" else 30,
         )
 
-    def result(self, name: str, distractors: str = "balanced") -> Path:
-        """Where the evaluation of a model lies."""
-        return self.folder / "evaluation" / f"{name}-{distractors}"
+    def reports(self, name: str) -> Stage:
+        """The reports of the validation patients."""
+        return self._stage(
+            f"evaluate-{name}-reports",
+            f"evaluate {name}",
+            ["evaluate", "report", "--model", str(self.model(name)), "--data", self._path("ct-rate")],
+            ["--features", self._path("features"), "--split", "validation", "--items", str(self.size.items)],
+            ["--max-new-tokens", str(MAX_NEW_TOKENS)],
+            ["--name", name, "--out", str(self.result(name, REPORTS))],
+            needs=[name],
+            seconds=30,
+        )
+
+    def result(self, name: str, what: str = "balanced") -> Path:
+        """Where the evaluation of a model lies: of questions with these distractors, or of its reports."""
+        return self.folder / "evaluation" / f"{name}-{what}"
 
     def _path(self, name: str) -> str:
         return str(self.folder / name)
@@ -203,4 +225,4 @@ class Chain:
         return Stage(name, title, words, tuple(needs), **more)
 
 
-__all__ = ["FULL", "MICRO", "MODEL", "Chain", "Size"]
+__all__ = ["FULL", "MICRO", "MODEL", "REPORTS", "Chain", "Size"]

@@ -19,18 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from ..abnormalities import CT_RATE_LABELS
 from ..data.report_findings import label_row
 from ..data.rows import Images, Row, own_paths
 from ..data.scans import Scan
 from ..inference import parse_report
-from ..metrics.labels import LabelScores, label_scores
 from ..metrics.reports import score_exams
-from ..metrics.statistics import Estimate, TTest, bootstrap_sums, holm, paired_bootstrap, paired_t_test
+from ..metrics.statistics import Estimate, TTest, holm, paired_bootstrap, paired_t_test
 from ..prompts_med3d_r1 import report_messages
 from .asking import Predictor, Question, content_hash, patient_of, swapped_scans
 from .mmvqa_numbers import OWN, SWAPPED
 from .protocol import library_versions, plain, write_files
+from .report_findings import Findings, findings_of
 from .runs import answer_all, is_main_process
 
 VERSION = 1
@@ -57,22 +56,6 @@ def report_rows(scans: Sequence[Scan], images: Images | None = None) -> list[Row
         }
         for scan in reported
     ]
-
-
-@dataclass(frozen=True)
-class Findings:
-    """How well a report names the abnormalities.
-
-    Attributes:
-        precision, recall, f1: over all labels of all exams; crg: see `metrics.crg`. Intervals over exams.
-        labels: label by label.
-    """
-
-    precision: Estimate
-    recall: Estimate
-    f1: Estimate
-    crg: Estimate
-    labels: LabelScores
 
 
 @dataclass(frozen=True)
@@ -125,8 +108,8 @@ class ReportResult:
             own_minus_swapped={
                 name: paired_bootstrap(_scores(own, name), _scores(swapped, name), **options) for name in metrics
             },
-            findings=_findings(own, **options),
-            findings_swapped=_findings(swapped, **options),
+            findings=findings_of(own, **options),
+            findings_swapped=findings_of(swapped, **options),
             invalid=sum(not record["valid"] for record in own),
             exams=len(own),
         )
@@ -299,33 +282,6 @@ def _scores(records: Sequence[Record], name: str) -> list[float]:
     return [record["scores"][name] for record in records]
 
 
-def _findings(records: Sequence[Record], seed: int, resamples: int) -> Findings | None:
-    labelled = [record for record in records if record["labels"] is not None]
-    if not labelled:
-        return None
-    said = np.array([record["said_labels"] for record in labelled], dtype=bool)
-    true = np.array([record["labels"] for record in labelled], dtype=bool)
-    sums = np.stack([(said & true).sum(1), said.sum(1), true.sum(1), np.full(len(said), true.shape[1])], axis=1)
-
-    def estimate(statistic) -> Estimate:
-        return bootstrap_sums(sums, statistic, seed=seed, resamples=resamples)
-
-    return Findings(
-        precision=estimate(lambda s: s[:, 0] / s[:, 1]),
-        recall=estimate(lambda s: s[:, 0] / s[:, 2]),
-        f1=estimate(lambda s: 2 * s[:, 0] / (s[:, 1] + s[:, 2])),
-        crg=estimate(_crg),
-        labels=label_scores(said, true, CT_RATE_LABELS),
-    )
-
-
-def _crg(sums: np.ndarray) -> np.ndarray:
-    """`metrics.crg` of sums (n, 4): right, said, true, all."""
-    right, said, true, cells = sums.T
-    worth, best = (cells - true) / (2 * true), (cells - true) / 2
-    return best / (2 * best - (worth * right - worth * (true - right) - (said - right)))
-
-
 @dataclass(frozen=True)
 class MetricDifference:
     """Of one metric, second result minus first.
@@ -364,7 +320,6 @@ def compare_reports(first: ReportResult, second: ReportResult) -> dict[str, Metr
 __all__ = [
     "VERSION",
     "BertScore",
-    "Findings",
     "MetricDifference",
     "ReportNumbers",
     "ReportResult",

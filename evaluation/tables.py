@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from .comparison import Comparison
     from .mmvqa import MmvqaResult
     from .mmvqa_numbers import Numbers
-    from .report import Findings, MetricDifference, ReportResult
+    from .report import MetricDifference, ReportResult
+    from .report_findings import Findings
 
 _WAYS = {True: "with think", False: "without think"}
 

@@ -5,14 +5,16 @@ import re
 
 import pytest
 
-from evaluation_systems import System, guessing, layout, present, rows_of, seeing, table
+from evaluation_systems import System, guessing, layout, present, report_of, rows_of, seeing, table
 from med3d_r1.cli import main
 from med3d_r1.data.mmvqa import draw_items
-from med3d_r1.demo import study
-from med3d_r1.demo.chain import Chain
+from med3d_r1.demo import ablations, study
+from med3d_r1.demo.ablations import ABLATIONS, ablations_markdown
+from med3d_r1.demo.chain import REPORTS, Chain
 from med3d_r1.demo.numbers import last_logged, numbers_of, pooled
 from med3d_r1.demo.study import BARS, WITHOUT_CONSISTENCY, study_markdown
 from med3d_r1.evaluation.mmvqa import MmvqaResult, evaluate_mmvqa
+from med3d_r1.evaluation.report import evaluate_reports
 
 LABELS = table(60)
 ROWS = {name: rows_of(LABELS, distractors=name) for name in ("balanced", "random")}
@@ -30,6 +32,22 @@ def evaluate(chain, name, answer, distractors="balanced", think="both"):
         System(answer, name), ROWS[distractors], TRAIN[distractors], think=think, labels=LABELS, resamples=200,
         folder=chain.result(name, distractors),
     )  # fmt: skip
+
+
+def write_reports(chain, name, named):
+    """A model whose reports name so many of the findings of the scan that it is shown."""
+    rows = [
+        {"volume": volume, "images": [f"/scans/{volume}"], "findings": report_of(labels), "impression": "As above.",
+         "labels": labels}
+        for volume, labels in LABELS.items()
+    ]  # fmt: skip
+
+    def answer(question):
+        seen = sorted(present(LABELS[question.scan]))
+        told = " ".join(f"There is {name.lower()}." for name in seen[: round(named * len(seen))])
+        return f"<finding>{told or 'Nothing is seen.'}</finding>\n<impression>As above.</impression>"
+
+    evaluate_reports(System(answer, name), rows, resamples=200, folder=chain.result(name, REPORTS))
 
 
 def log(run, **values):
@@ -100,3 +118,74 @@ def test_the_verb_runs_every_chain_and_keeps_the_table(chains, monkeypatch, caps
     assert ran == [(chain.folder, f"evaluate-{WITHOUT_CONSISTENCY}-balanced") for chain in chains]
     assert (root / "study.md").read_text(encoding="utf-8") == study_markdown(chains) + "\n"
     assert "| CLIP, mean AUROC |" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def ablated(chains):
+    """S1 guesses and names all findings in its reports; without ARW it names none, and with LoRA it sees."""
+    for chain in chains:
+        write_reports(chain, "s1", 1)
+        for ablation, answer, named in zip(ABLATIONS, (guessing, guessing, seeing(LABELS)), (1, 0, 1), strict=True):
+            evaluate(chain, ablation.name, answer, think=True)
+            write_reports(chain, ablation.name, named)
+    return chains
+
+
+@pytest.fixture(scope="module")
+def ablations_text(ablated):
+    return ablations_markdown(ablated)
+
+
+def cells(text, title):
+    """Of each table, the row that has this title."""
+    return [line.split(" | ")[1:] for line in text.splitlines() if line.startswith(f"| {title} |")]
+
+
+def test_ablations_are_compared_with_s1_seed_by_seed_and_over_all(ablated, ablations_text):
+    text = ablations_text
+    assert [line for line in text.splitlines() if line.startswith("**")] == [
+        "**All 2 seeds together**", "**Seed 1**", "**Seed 2**",
+    ]  # fmt: skip
+    nothing = "+0.0 [+0.0, +0.0]"
+    for row in cells(text, "without RAM, minus S1"):
+        assert (row[0], row[2], row[4]) == (nothing, nothing, nothing)
+    for row in cells(text, "without ARW, minus S1"):
+        assert row[0] == nothing
+        assert row[2] == "-100.0 [-100.0, -100.0]"  # recall: all of the findings are missing
+    accuracy = MmvqaResult.load(ablated[0].result("s1"))[True].own.accuracy
+    pooled_row, *seeds = cells(text, "with LoRA on the decoder, minus S1")
+    assert [row[0].split()[0] for row in seeds] == [f"{100 * (1 - accuracy):+.1f}"] * 2
+    assert pooled_row[0].split()[0] == seeds[0][0].split()[0]
+    assert pooled_row[0] != seeds[0][0]  # twice as many scans, a narrower interval
+    exams = len(LABELS)
+    assert f"{2 * exams:,} reports." in text
+    assert text.count(f" {exams:,} reports.") == 2
+
+
+def test_a_report_that_fits_any_scan_has_no_recall_of_its_own(ablations_text):
+    """The control of the reports: what they name of the scan minus what they name with another patient's."""
+    seen, silent = (cells(ablations_text, title)[0] for title in ("S1", "without ARW"))
+    assert seen[2] == "1.000 [1.000, 1.000]"
+    assert float(seen[3].split()[0]) > 30
+    assert silent[3] == "+0.0 [+0.0, +0.0]"
+
+
+def test_the_verb_runs_the_ablations_and_keeps_their_table(ablated, ablations_text, monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr(ablations, "run_stages", lambda stages, folder, cores: ran.append((folder, stages[-1].name)))
+    root = ablated[0].folder.parent
+    assert main(["study", "--ablations", "--out", str(root), "--seeds", "1", "2"]) == 0
+    assert ran == [(chain.folder, "evaluate-s1-lora-reports") for chain in ablated]
+    assert (root / "ablations.md").read_text(encoding="utf-8") == ablations_text + "\n"
+    assert "| without ARW, minus S1 |" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_ablations_in_small_from_nothing_to_their_table(tmp_path):
+    """Every stage with its own recipe, a few steps each; nothing is learnt. Of a chain that is there S1 is taken."""
+    assert main(["study", "--ablations", "--micro", "--seeds", "7", "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "ablations.md").read_text(encoding="utf-8")
+    assert all(len(cells(text, f"{one.title}, minus S1")) == 1 for one in ABLATIONS)
+    notes = {path: path.stat().st_mtime_ns for path in (tmp_path / "seed-7" / "stages").iterdir()}
+    assert main(["study", "--micro", "--seeds", "7", "--out", str(tmp_path)]) == 0
+    assert notes == {path: path.stat().st_mtime_ns for path in notes}

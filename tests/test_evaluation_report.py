@@ -11,6 +11,7 @@ from med3d_r1.abnormalities import CT_RATE_LABELS
 from med3d_r1.evaluation import report
 from med3d_r1.evaluation.model_card import card_entries
 from med3d_r1.evaluation.report import ReportResult, compare_reports, evaluate_reports
+from med3d_r1.evaluation.report_findings import compare_findings, findings_of
 from med3d_r1.evaluation.tables import differences_markdown
 from med3d_r1.metrics.crg import crg
 
@@ -81,6 +82,23 @@ def test_findings_are_counted_as_in_the_metrics():
     assert found.numbers.findings.precision.value == pytest.approx(1)
     assert found.numbers.findings.recall.value == pytest.approx((said & true).sum() / true.sum())
     assert found.numbers.invalid == len(ROWS)
+
+
+def test_findings_of_two_results_are_compared_exam_by_exam(seen):
+    """One names half of them: recall falls by as much, precision stays, and each exam meets itself."""
+    half, full = evaluate(half_seeing).of("own"), seen.of("own")
+    difference = compare_findings(full, half, resamples=200)
+    one, other = (findings_of(records, resamples=200) for records in (full, half))
+    for name in ("precision", "recall", "f1", "crg"):
+        assert getattr(difference, name).value == pytest.approx(getattr(other, name).value - getattr(one, name).value)
+    assert difference.recall.high < 0
+    assert difference.precision.value == difference.precision.low == 0
+    assert compare_findings(half, half, resamples=200).crg.high == 0
+    with pytest.raises(ValueError, match="different exams"):
+        compare_findings(full[1:], half)
+    bare = [{**record, "labels": None} for record in full]
+    with pytest.raises(ValueError, match="no exam has labels"):
+        compare_findings(bare, bare)
 
 
 def test_exams_without_labels_have_no_findings():
