@@ -200,6 +200,13 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     grid = parser.add_mutually_exclusive_group()
     grid.add_argument("--preset", choices=("tiny", "3b"), help="whose grid; default: 3b, for phantom tiny")
     grid.add_argument("--model", metavar="DIR|ID", help="take this model's preprocessing")
+    parser.add_argument(
+        "--margin",
+        type=int,
+        nargs=3,
+        metavar="N",
+        help="voxels (D, H, W) more at each side, for the random crops of CLIP",
+    )
     work = _add_work(parser, "processes; default: one a core; 0: in this one")
     work.add_argument("--compress", action="store_true", help="smaller files, slower to write and to read")
     phantom = parser.add_argument_group("phantom", "to write synthetic patients into SRC first")

@@ -117,15 +117,18 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _image_processor(args: argparse.Namespace):
+    from .image_processing_med3d_r1 import Med3DR1ImageProcessor
+
     if args.model:
         from .checkpoints import load_processor
 
-        return load_processor(args.model).image_processor
-    from .checkpoints import IMAGE_PROCESSORS
-    from .image_processing_med3d_r1 import Med3DR1ImageProcessor
+        settings = load_processor(args.model).image_processor.to_dict()
+    else:
+        from .checkpoints import IMAGE_PROCESSORS
 
-    preset = args.preset or ("tiny" if args.dataset == "phantom" else "3b")
-    return Med3DR1ImageProcessor(**IMAGE_PROCESSORS[preset])
+        settings = IMAGE_PROCESSORS[args.preset or ("tiny" if args.dataset == "phantom" else "3b")]
+    margin = {} if args.margin is None else {"margin": args.margin}
+    return Med3DR1ImageProcessor.from_dict({**settings, **margin})
 
 
 def _write_phantoms(args: argparse.Namespace, workers: int) -> None:

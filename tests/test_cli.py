@@ -14,11 +14,12 @@ from PIL import Image
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
-from med3d_r1 import Med3DR1Config, cli, terminal, verbs, verbs_data
+from med3d_r1 import Med3DR1Config, Med3DR1ImageProcessor, cli, terminal, verbs, verbs_data
 from med3d_r1.abnormalities import CT_RATE_LABELS
 from med3d_r1.checkpoints import load_checkpoint
 from med3d_r1.configuration_med3d_r1 import PRESETS
 from med3d_r1.data.feature_store import FeatureStore
+from med3d_r1.data.manifest import StoreError
 from med3d_r1.data.phantom import write_ct_rate_tree, write_rad_chestct_tree
 from med3d_r1.data.volume_store import Store
 from med3d_r1.weights_med3d_r1 import read_checkpoint
@@ -393,6 +394,23 @@ class TestPrepare:
         (name,) = store
         assert store[name].hu.shape == (112, 224, 224)
         assert any("rescaled" in note for note in store[name].record["notes"])
+
+    def test_a_margin_around_the_same_voxels(self, run, tmp_path, phantoms):
+        """BrgSA's: the whole field of the paper's grid, which holds what is kept without a margin in its middle."""
+        assert run(*phantoms, "--preset", "3b", "--split", "train", "--limit", "1")[0] == 0
+        wide = ["--preset", "3b", "--margin", "8", "16", "16", "--split", "train", "--limit", "1", "--workers", "0"]
+        assert run("prepare", "phantom", tmp_path / "tree", "--out", tmp_path / "wide", *wide)[0] == 0
+        with_margin = Store(tmp_path / "wide", Med3DR1ImageProcessor(margin=(8, 16, 16)))
+        (name,) = with_margin
+        assert with_margin[name].hu.shape == (128, 256, 256)
+        assert np.array_equal(with_margin[name].hu[8:-8, 16:-16, 16:-16], Store(tmp_path / "store")[name].hu)
+        with pytest.raises(StoreError, match="margin"):
+            Store(tmp_path / "wide", Med3DR1ImageProcessor())
+
+    def test_a_margin_with_the_preprocessing_of_a_model_must_fit_its_field(self, run, phantoms, model):
+        status, _, complaint = run(*phantoms, "--model", model, "--margin", "1", "0", "0")
+        assert status == cli.WRONG_INPUT
+        assert "a margin of 1 on each side, more than field_size 32" in complaint
 
     def test_rad_chestct(self, run, tmp_path):
         write_rad_chestct_tree(tmp_path / "tree", {"test": 2}, shape=(16, 32, 32))
