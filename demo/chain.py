@@ -34,7 +34,7 @@ class Size:
     Attributes:
         patients: synthetic patients, every tenth for validation.
         items: questions of each evaluation.
-        processes: that share each step of S2, as far as there are cores.
+        processes: that share each step of CLIP and of S2, as far as there are cores.
         keys: stage of training -> keys in place of the recipe's, as on a command line.
     """
 
@@ -99,7 +99,7 @@ class Chain:
         return [
             self.prepare(),
             self.train("language", "language", "tiny/language.yaml", seconds=130),
-            self.train("clip", "clip", "tiny/clip.yaml", ["prepare"], ["--volume_store", self._path("volumes")], 110),
+            self.clip(),
             self.start("start"),
             self.encode("start"),
             self.sft("s1", "start"),
@@ -115,6 +115,13 @@ class Chain:
             cores=self.cores,
             bars=2,  # patients are drawn and written, then prepared
         )
+
+    def clip(self, recipe: str = "tiny/clip.yaml") -> Stage:
+        """The vision tower, on all cores: on one it would last twice as long as the decoder, which learns beside it.
+        It claims a single one, so that both begin together."""
+        processes, shared = self._shared(recipe)
+        keys = ["--volume_store", self._path("volumes"), *shared]
+        return self.train("clip", "clip", recipe, ["prepare"], keys, 200, processes=processes)
 
     def start(self, name: str, *options: str) -> Stage:
         """The model that S1 starts from: a pretrained vision tower, a pretrained decoder, and a bridge that is new."""
@@ -147,13 +154,11 @@ class Chain:
         return self.train(name, "sft", recipe, [start, "encode"], [*begin, *keys], 110)
 
     def grpo(self, name: str, start: str, keys: Sequence[str] = (), recipe: str = "tiny/grpo.yaml") -> Stage:
-        """S2 from an S1, its batch divided over processes: a single one would leave the other cores idle."""
+        """S2 from an S1, on all cores."""
         begin = ["--model", str(self.model(start)), "--feature_store", self._path("features")]
-        processes = min(self.size.processes, self.cores)
-        if processes > 1:
-            batch = read_recipe(recipe)["per_device_train_batch_size"]
-            begin += ["--per_device_train_batch_size", str(batch // processes)]
-        return self.train(name, "grpo", recipe, [start, "encode"], [*begin, *keys], 150, processes)
+        processes, shared = self._shared(recipe)
+        keys = [*begin, *shared, *keys]
+        return self.train(name, "grpo", recipe, [start, "encode"], keys, 150, cores=processes, processes=processes)
 
     def train(
         self,
@@ -163,7 +168,7 @@ class Chain:
         needs: Sequence[str] = (),
         keys: Sequence[str] = (),
         seconds: float = 60,
-        processes: int = 1,
+        **more: Any,
     ) -> Stage:
         """A stage of training; what it makes lies in a folder of its name."""
         always = ["--output_dir", self._path(name), "--data", self._path("ct-rate"), "--seed", str(self.seed)]
@@ -174,16 +179,23 @@ class Chain:
             [*keys, *self.size.keys.get(stage, "").split()],
             needs=needs,
             seconds=seconds,
-            cores=processes,
-            processes=processes,
+            **more,
         )
+
+    def _shared(self, recipe: str) -> tuple[int, list[str]]:
+        """How many processes share a step of this recipe, and the key that divides its batch among them."""
+        processes = min(self.size.processes, self.cores)
+        if processes == 1:
+            return 1, []
+        batch = read_recipe(recipe)["per_device_train_batch_size"]
+        return processes, ["--per_device_train_batch_size", str(batch // processes)]
 
     def evaluation(self, name: str, distractors: str = "balanced", think: str | None = None) -> Stage:
         """MMVQA on the validation patients; with reasoning, and on balanced items without it too, if not said else."""
         think = think or ("both" if distractors == "balanced" else "yes")
         return self._stage(
             f"evaluate-{name}-{distractors}",
-            f"evaluate {name}",
+            f"evaluate {name}, {distractors}",
             ["evaluate", "mmvqa", "--model", str(self.model(name)), "--data", self._path("ct-rate")],
             ["--features", self._path("features"), "--split", "validation", "--distractors", distractors],
             ["--think", think, "--items", str(self.size.items)],
@@ -197,7 +209,7 @@ class Chain:
         """The reports of the validation patients."""
         return self._stage(
             f"evaluate-{name}-reports",
-            f"evaluate {name}",
+            f"evaluate {name}, reports",
             ["evaluate", "report", "--model", str(self.model(name)), "--data", self._path("ct-rate")],
             ["--features", self._path("features"), "--split", "validation", "--items", str(self.size.items)],
             ["--max-new-tokens", str(MAX_NEW_TOKENS)],

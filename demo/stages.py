@@ -112,7 +112,7 @@ def run_stages(stages: Sequence[Stage], folder: Path, cores: int, program: Seque
     bar = tqdm(
         total=round(total),
         initial=round(sum(stage.seconds * stage.cores for stage in stages if stage.name in finished)),
-        bar_format="{percentage:3.0f}%|{bar:24}| {elapsed}, left {remaining}  {postfix}",
+        bar_format="{percentage:3.0f}%|{bar:24}| {elapsed}, left {remaining}{postfix}",
     )
     try:
         while waiting or running:

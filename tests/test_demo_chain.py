@@ -92,10 +92,13 @@ def test_the_whole_chain_in_small_from_nothing_to_a_model_and_a_page(tmp_path, c
     assert capsys.readouterr().out.count("# Med3D-R1 on synthetic chests") == 2
 
 
-def test_s2_learns_from_the_same_batch_however_many_processes_share_it(tmp_path):
-    batch = make_plan("grpo", "tiny/grpo.yaml", ["--data", "d", "--model", "m"]).settings["per_device_train_batch_size"]
+@pytest.mark.parametrize(
+    ("name", "stage", "needed"), [("clip", "clip", ["--data", "d"]), ("s2", "grpo", ["--data", "d", "--model", "m"])]
+)
+def test_processes_share_the_batch_of_the_recipe(tmp_path, name, stage, needed):
+    batch = make_plan(stage, f"tiny/{stage}.yaml", needed).settings["per_device_train_batch_size"]
     for cores, processes in ((1, 1), (2, 2), (8, 2)):
-        (s2,) = (stage for stage in Chain(tmp_path, 5, FULL, cores).stages() if stage.name == "s2")
-        args, rest = build_parser().parse_known_args(s2.arguments)
-        own = make_plan(args.stage, args.config, rest).settings["per_device_train_batch_size"]
-        assert (s2.processes, own * processes) == (processes, batch)
+        (own,) = (one for one in Chain(tmp_path, 5, FULL, cores).stages() if one.name == name)
+        args, rest = build_parser().parse_known_args(own.arguments)
+        share = make_plan(args.stage, args.config, rest).settings["per_device_train_batch_size"]
+        assert (own.processes, share * processes) == (processes, batch)
