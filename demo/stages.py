@@ -22,6 +22,9 @@ from pathlib import Path
 from .progress import LogProgress
 
 _POLL_SECONDS = 0.3
+_ERROR = "med3d-r1: error:"
+"""What the command line begins its last sentence with."""
+
 _BAR = re.compile(r"[^|]*\d{1,3}%\|[^|]*\|[^\]]*\]")
 """A whole bar of tqdm's; what a program says next may follow on the same line."""
 
@@ -215,7 +218,8 @@ def _finished(stages: Sequence[Stage], folder: Path) -> dict[str, float]:
 
 def _error_of(job: _Running) -> StageError:
     lines = [_BAR.sub("", line).strip() for line in re.split(r"[\r\n]+", job.log.read_text(errors="replace"))]
-    last = " | ".join([line for line in lines if line][-3:])
+    said = [line for line in lines if line.startswith(_ERROR)]  # torchrun has more to say behind it
+    last = " | ".join(said[-1:] or [line for line in lines if line][-3:])
     return StageError(
         f"{job.stage.title} failed with exit status {job.process.returncode}: {last} (all of it: {job.log}). Run the "
         "same command again to go on from there"

@@ -86,6 +86,12 @@ def test_a_stage_of_several_processes_is_started_by_torchrun(tmp_path):
     assert "$ torchrun --standalone --nproc_per_node 2 -m med3d_r1.cli" in (tmp_path / "logs" / "pair.log").read_text()
 
 
+def test_what_the_program_says_itself_comes_before_what_is_said_about_it(tmp_path):
+    program = (sys.executable, "-c", "print('med3d-r1: error: no bread'); print('a'); print('b'); print('c'); exit(1)")
+    with pytest.raises(StageError, match=r"status 1: med3d-r1: error: no bread \(all"):
+        run_stages([Stage("a", "a", ())], tmp_path, 1, program)
+
+
 def test_a_failure_tells_the_last_words_and_the_next_run_goes_on_from_there(tmp_path):
     stages = [stage("a", tmp_path), stage("b", tmp_path, ("a",), verb="fail")]
     with pytest.raises(StageError, match=r"b failed with exit status 1: .*the cupboard is bare .*b\.log"):
