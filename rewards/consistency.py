@@ -72,7 +72,7 @@ class ConsistencyReward:
             if thresholds == "paper" and not scorer.bounded:
                 raise ValueError(
                     "the paper gives no thresholds for scores outside [0, 1]: give numbers, thresholds='release', or "
-                    "use ConsistencyReward.calibrated"
+                    "use ConsistencyReward.calibrated (in a recipe, quantiles)"
                 )
             own_levels, thresholds = PRESETS[thresholds]
             levels = levels or own_levels
@@ -118,7 +118,13 @@ class ConsistencyReward:
         if not pairs:
             raise ValueError("calibration needs pairs of a reasoning and a report; got none")
         scores = scorer([reasoning for reasoning, _ in pairs], [report for _, report in pairs])
-        return cls(scorer, levels, np.quantile(scores, quantiles).tolist())
+        thresholds = np.quantile(scores, quantiles).tolist()
+        if not _ascends(thresholds):
+            raise ValueError(
+                f"the quantiles {list(quantiles)} of {len(pairs):,} scores are {thresholds}, and a level between "
+                "two that are the same could not be reached: take fewer levels, or quantiles further apart"
+            )
+        return cls(scorer, levels, thresholds)
 
     def __call__(
         self,

@@ -153,7 +153,7 @@ def test_settings_that_cannot_be_are_refused(settings, message):
 def test_calibration_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match="got none"):
         ConsistencyReward.calibrated(Scores(), [])
-    with pytest.raises(ValueError, match="thresholds ascend, or a level could not be reached"):
+    with pytest.raises(ValueError, match="a level between two that are the same could not be reached"):
         ConsistencyReward.calibrated(Scores(), [("1", "Report.")] * 9)
     with pytest.raises(ValueError, match="measure is one of f1, precision, recall"):
         FindingScorer("accuracy")

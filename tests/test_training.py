@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from med3d_r1.data.ct_rate import read_ct_rate
 from med3d_r1.data.encode import encode_scans
 from med3d_r1.data.phantom import write_ct_rate_tree
 from med3d_r1.data.volume_store import StoreError
+from med3d_r1.trainers.grpo import Med3DR1GRPOTrainer
 from med3d_r1.training import run as training
 from med3d_r1.training.record import RunError
 from tiny import tiny_checkpoint
@@ -181,6 +183,43 @@ def test_a_run_that_stopped_goes_on_to_the_same_weights(world, recipe, killed_at
     assert [name for name in theirs if not torch.equal(mine[name], theirs[name])] == []
     losses = [[entry["loss"] for entry in of["log"] if "loss" in entry] for of in (found, record(whole.parent))]
     assert losses[0] == losses[1]
+
+
+class Lengths:
+    """Scores a text by its length: an untrained model names no findings."""
+
+    bounded = False
+
+    def __call__(self, reasonings, reports):
+        return [float(len(text)) for text in reasonings]
+
+
+def test_thresholds_are_found_once_and_stay_when_a_run_goes_on(world, recipe, killed_at, monkeypatch, tmp_path):
+    """The first sitting ends before it has any checkpoint. The second one takes the thresholds that it noted, draws
+    nothing for them, and comes to the weights of a run that was never stopped."""
+    monkeypatch.setattr("med3d_r1.rewards.FindingScorer", Lengths)
+    monkeypatch.setattr("med3d_r1.training.calibration.parse_answer", lambda text: SimpleNamespace(reasoning=text))
+    monkeypatch.setattr("med3d_r1.rewards.consistency.parse_answer", lambda text: SimpleNamespace(reasoning=text))
+    keys = GRPO.replace("held_out: 3\nheld_out_every: 2\n", "") + (
+        "consistency: {scorer: findings, levels: [0, 1], thresholds: {quantiles: [0.5], rows: 3}}\n"
+    )
+    features = ("--feature_store", str(world / "features"), "--max_steps", "2")
+    whole = training.run("grpo", *recipe(keys, *features, "--output_dir", str(tmp_path / "whole")))
+    with monkeypatch.context():
+        killed_at(1)
+        with pytest.raises(Killed):
+            training.run("grpo", *recipe(keys, *features))
+    noted = record(tmp_path / "out")["calibration"]
+    assert noted["thresholds"] == record(tmp_path / "whole")["calibration"]["thresholds"]
+    assert noted["answers"] == noted["scored"] == 3
+    asked = []
+    monkeypatch.setattr(Med3DR1GRPOTrainer, "answer_by_chance", lambda *args, **kwargs: asked.append(args))
+    killed_at(None)
+    model = training.run("grpo", *recipe(keys, *features))
+    assert asked == []
+    assert record(tmp_path / "out")["calibration"] == noted
+    mine, theirs = weights(model), weights(whole)
+    assert [name for name in theirs if not torch.equal(mine[name], theirs[name])] == []
 
 
 CLIP = """

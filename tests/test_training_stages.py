@@ -47,6 +47,48 @@ def test_rewards_that_do_not_exist_are_refused(changed, message):
         reward_functions(GRPOArguments(**{"rewards": ["consistency"], **changed}))
 
 
+def test_thresholds_are_quantiles_of_what_the_start_model_writes():
+    """Five lengths 2, 4, ... 10, scored by their length: the median is 6, and from 6 on the upper level is reached."""
+    settings = {"levels": [0, 1], "thresholds": {"quantiles": [0.5], "rows": 5}}
+    (reward,) = reward_functions(GRPOArguments(rewards=["consistency"], consistency=settings))
+    assert reward.__name__ == "consistency_reward"
+    reward.scorer = lambda said, reports: [float(len(text)) for text in said]
+    with pytest.raises(RuntimeError, match="before its thresholds were found"):
+        reward(["<think>ab</think><answer>A</answer>"], report=["Report."])
+    texts = [f"<think>{'x' * length}</think><answer>A</answer>" for length in (2, 4, 6, 8, 10)]
+    facts = reward.calibrate([*texts, "no reasoning"], ["Report."] * 6)
+    assert facts == {"answers": 6, "scored": 5, "quantiles": [0.5], "thresholds": [6.0]}
+    assert reward(texts, report=["Report."] * 5) == [0, 0, 1, 1, 1]
+    (again,) = reward_functions(GRPOArguments(rewards=["consistency"], consistency=settings))
+    again.scorer = reward.scorer
+    again.restore(facts)
+    assert again(texts, report=["Report."] * 5) == [0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ({"quantiles": [0.5, 0.5, 0.9]}, "quantiles ascend between 0 and 1"),
+        ({"quantiles": []}, "quantiles ascend between 0 and 1"),
+        ({"quantiles": [0.2, 0.5]}, "each level but the lowest has its threshold"),
+        ({"rows": 0}, "rows are the questions of the calibration, 1 or more; got 0"),
+        ({"quantile": [0.5]}, "a mapping of quantiles and rows; got {'quantile'"),
+    ],
+)
+def test_a_calibration_that_cannot_be_is_refused_before_anything_is_loaded(thresholds, message):
+    with pytest.raises(ValueError, match=message):
+        reward_functions(GRPOArguments(rewards=["consistency"], consistency={"thresholds": thresholds}))
+
+
+def test_a_model_that_does_not_reason_gives_no_thresholds():
+    (reward,) = reward_functions(GRPOArguments(rewards=["consistency"], consistency={"thresholds": {"rows": 2}}))
+    with pytest.raises(ValueError, match="none of the 2 answers of the calibration has any reasoning"):
+        reward.calibrate(["A", "<answer>B</answer>"], ["Report."] * 2)
+    same = ["<think>Emphysema.</think><answer>A</answer>"] * 2
+    with pytest.raises(ValueError, match="take fewer levels"):
+        reward.calibrate(same, ["Emphysema."] * 2)
+
+
 def encoded(folder, name, tokens):
     path = folder / f"{name}.safetensors"
     save_encoded(path, tokens, {})

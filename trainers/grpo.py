@@ -254,7 +254,6 @@ class Med3DR1GRPOTrainer(WholeCheckpoints, GRPOTrainer):
     def _log_now(self, name: str, value: float) -> None:
         self._metrics["train"][name].append(value)
 
-    @torch.no_grad()
     def answer_greedily(self, prompts: Sequence[Any], images: Sequence[Sequence[str]]) -> list[str]:
         """What the policy says as of now. Every process answers all of them; no random numbers are drawn.
 
@@ -262,9 +261,24 @@ class Med3DR1GRPOTrainer(WholeCheckpoints, GRPOTrainer):
             prompts: messages, one conversation each.
             images: the scans of each.
         """
+        greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        return self._answer(prompts, images, {**self.generation_kwargs, **greedy})
+
+    def answer_by_chance(self, prompts: Sequence[Any], images: Sequence[Sequence[str]], seed: int) -> list[str]:
+        """One answer each, drawn as in training, but with random numbers of its own. Other arguments as above."""
+        device = self.accelerator.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            return self._answer(prompts, images, self.generation_kwargs)
+
+    @torch.no_grad()
+    def _answer(self, prompts: Sequence[Any], images: Sequence[Sequence[str]], settings: dict[str, Any]) -> list[str]:
+        """Without the dropout that adapters may have."""
         processor, texts = self.processing_class, []
-        settings = {**self.generation_kwargs, "do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        config = GenerationConfig(**settings, disable_compile=True)
         size = self.args.per_device_eval_batch_size
+        training = self.model.training
+        self.model.eval()
         for start in range(0, len(prompts), size):
             batch = slice(start, start + size)
             scans = NumberedScans(processor.image_processor)
@@ -281,10 +295,12 @@ class Med3DR1GRPOTrainer(WholeCheckpoints, GRPOTrainer):
                     gather_deepspeed3_params=self.args.ds3_gather_for_generation,
                     gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
                 ) as model,
+                self._dist.summon_full_params(self.model_wrapped, recurse=False),
                 numbers_for_volumes(self._policy, scans, self._policy_tower),
             ):
-                ids = model.generate(**inputs, generation_config=GenerationConfig(**settings, disable_compile=True))
+                ids = model.generate(**inputs, generation_config=config)
             texts += processor.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        self.model.train(training)
         return texts
 
     # The optimizer

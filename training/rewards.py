@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import rewards
+from .calibration import CalibratedConsistency, Sample
 
 REWARDS = {
     "format": "format_reward",
@@ -53,7 +54,18 @@ def _consistency(settings: dict[str, Any] | None) -> Any:
         made = getattr(rewards, SCORERS[scorer])(**options)
     except TypeError as error:
         raise ValueError(f"consistency: the options do not fit the scorer {scorer!r}: {error}") from error
+    if isinstance(thresholds := settings.get("thresholds"), dict):
+        return CalibratedConsistency(made, settings.get("levels"), _sample(thresholds))
     return rewards.ConsistencyReward(made, **settings)
+
+
+def _sample(settings: dict[str, Any]) -> Sample:
+    try:
+        return Sample(**settings)
+    except TypeError as error:
+        raise ValueError(
+            f"consistency: thresholds are numbers, a name, or a mapping of quantiles and rows; got {settings}"
+        ) from error
 
 
 __all__ = ["REWARDS", "SCORERS", "reward_functions"]

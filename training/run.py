@@ -58,6 +58,9 @@ def run(stage: str, recipe: str | Path, overrides: Sequence[str] = (), *, restar
     setup = stages.build(plan)
     trainer = setup.trainer
     on_main(state, lambda: record.note(data=setup.data, start=setup.start, trains=setup.trains))
+    if setup.calibration is not None:
+        known = on_main(state, lambda: record.facts.get("calibration"))
+        trainer.add_callback(setup.calibration(known, lambda find: _settle(state, record, find)))
     checkpoint = on_main(state, lambda: last_whole_checkpoint(folder))
     if checkpoint is not None:
         _tell(state, f"going on from {checkpoint}")
@@ -102,6 +105,17 @@ def _place_model(setup: Setup, draft: Path, folder: Path) -> None:
     draft.replace(folder / ADAPTER)
     whole = PeftModel.from_pretrained(setup.adapted(), folder / ADAPTER).merge_and_unload()
     save_checkpoint(whole, setup.processor, folder / MODEL)
+
+
+def _settle(state: PartialState, record: Record, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What the main process finds, written down and known to all."""
+
+    def found() -> dict[str, Any]:
+        facts = find()
+        record.note(calibration=facts)
+        return facts
+
+    return on_main(state, found)
 
 
 def _draw(history: list[dict[str, Any]], path: Path) -> None:

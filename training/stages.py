@@ -21,12 +21,13 @@ from ..quantization import quantization_config
 from ..tiny import tiny_tokenizer
 from ..vision_med3d_r1 import Med3DR1VisionModel
 from ..weights_med3d_r1 import load_vision_weights
+from .calibration import CalibrateAtStart, CalibratedConsistency
 from .data import clip_rows, material, open_places, question_rows, rows_sha256, sft_rows, spread
 from .recipe import Plan
 from .rewards import reward_functions
 
 if TYPE_CHECKING:
-    from transformers import Trainer
+    from transformers import Trainer, TrainerCallback
 
 STATISTICS_SCANS = 2000
 """So many scans say enough about the spread of features: a mean over them is known to 2 % of the spread."""
@@ -47,6 +48,8 @@ class Setup:
         adapted: gives a new copy of the model that the adapters belong to, where adapters are trained.
         beside: (path) -> writes what else comes of the run, `VISION_WEIGHTS`; all processes call it.
         examined: whether the trainer looks at the held-out rows by itself.
+        calibration: (what the record knows of it or None, `settle`) -> what finds thresholds when training begins,
+            where a reward needs them.
     """
 
     trainer: Trainer
@@ -57,6 +60,7 @@ class Setup:
     adapted: Callable[[], Any] | None = None
     beside: Callable[[Path], None] | None = None
     examined: bool = False
+    calibration: Callable[[dict[str, Any] | None, Callable], TrainerCallback] | None = None
 
 
 def build(plan: Plan) -> Setup:
@@ -72,8 +76,14 @@ def build(plan: Plan) -> Setup:
 def _grpo(plan: Plan) -> Setup:
     from ..trainers.grpo import Med3DR1GRPOTrainer
 
-    setup = _with_decoder(plan, Med3DR1GRPOTrainer, question_rows, reward_funcs=reward_functions(plan.run))
+    functions = reward_functions(plan.run)
+    setup = _with_decoder(plan, Med3DR1GRPOTrainer, question_rows, reward_funcs=functions)
     setup.examined = True
+    trainer = setup.trainer
+    for reward in functions:
+        if isinstance(reward, CalibratedConsistency):
+            answer = partial(trainer.answer_by_chance, seed=plan.config.seed)
+            setup.calibration = partial(CalibrateAtStart, reward, trainer.train_dataset, answer)
     return setup
 
 
