@@ -161,7 +161,8 @@ def _commands(chain: Chain) -> str:
     lines = [
         f"med3d-r1 diagnose {scan} --model {model} --option Emphysema --option Atelectasis",
         f"med3d-r1 report {scan} --model {model}",
-        f"med3d-r1 evaluate mmvqa --model {model} --data {chain.data} --distractors balanced --items 100",
+        f"med3d-r1 evaluate mmvqa --model {model} --data {chain.data} --distractors balanced --items 100 "
+        f"--out {chain.folder / 'mmvqa'}",
         'python -c "from transformers import AutoModel\n'
         f"AutoModel.from_pretrained('{model}', trust_remote_code=True)\"",
     ]

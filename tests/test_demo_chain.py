@@ -1,5 +1,7 @@
 """The chain is made of command lines that the program understands, with recipes that are there."""
 
+import shlex
+
 import pytest
 from transformers import AutoModel, AutoProcessor
 
@@ -83,6 +85,9 @@ def test_the_whole_chain_in_small_from_nothing_to_a_model_and_a_page(tmp_path, c
     ):
         assert words in page
     assert all((folder / name).exists() for name in ("example-1.png", "synthetic-chest.nii.gz"))
+    commands = [shlex.split(line)[1:] for line in page.splitlines() if line.startswith("med3d-r1 ")]
+    assert [build_parser().parse_args(command).verb for command in commands] == ["diagnose", "report", "evaluate"]
+    assert build_parser().parse_args(commands[2]).out == folder / "mmvqa"
     model = AutoModel.from_pretrained(folder / "model", trust_remote_code=True)
     processor = AutoProcessor.from_pretrained(folder / "model", trust_remote_code=True)
     assert processor.num_image_tokens == model.config.num_image_tokens

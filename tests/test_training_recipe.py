@@ -36,6 +36,20 @@ def test_a_recipe_fills_both_dataclasses(recipe):
     assert set(plan.settings) == {"model", "data", "output_dir", "use_cpu", "bf16", "learning_rate", "mixture"}
 
 
+def test_curves_go_to_what_is_installed_and_stays_on_this_machine(recipe, monkeypatch):
+    from transformers import integrations
+
+    def report_to(tensorboard, trackio, *typed):
+        monkeypatch.setattr(integrations, "is_tensorboard_available", lambda: tensorboard)
+        monkeypatch.setattr(integrations, "is_trackio_available", lambda: trackio)
+        return make_plan("sft", recipe, typed).config.report_to
+
+    assert report_to(False, False) == []
+    assert report_to(True, False) == ["tensorboard"]
+    assert report_to(True, True) == ["tensorboard", "trackio"]
+    assert report_to(True, True, "--report_to", "none") == []
+
+
 def test_the_command_line_wins(recipe):
     typed = ["--learning-rate", "5e-5", "--mixture", '{"report": 1}', "--patient_share=0.05", "--bf16", "false"]
     plan = make_plan("sft", recipe, typed)

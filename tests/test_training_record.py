@@ -116,6 +116,9 @@ def test_restart_removes_the_run_and_nothing_else(plan):
     complete(record)
     (record.folder / "checkpoint-5").mkdir()
     (record.folder / "notes.txt").write_text("mine")
+    for place in ("today", "yesterday"):
+        (record.folder / "runs" / place).mkdir(parents=True)
+        (record.folder / "runs" / place / "events.out.tfevents.1").touch()  # TensorBoard's
     with pytest.raises(RunError, match="no run made"):  # the notes are still there
         Record.begin(plan.but(model="other"), 1, restart=True)
     assert [path.name for path in record.folder.iterdir()] == ["notes.txt"]

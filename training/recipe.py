@@ -132,10 +132,21 @@ def make_plan(stage: str, recipe: str | Path, overrides: Sequence[str] = ()) -> 
             raise ValueError(f"{recipe}: {key} is missing ({_help(home, key)}): add it to the recipe, or type --{key}")
     if "disable_tqdm" not in settings:  # its default follows the verbosity of transformers' log
         parser.set_defaults(disable_tqdm=False)
+    if "report_to" not in settings:
+        parser.set_defaults(report_to=loggers() or "none")
     run, config = parser.parse_args_into_dataclasses(typed, look_for_args_file=False)
     if run.rows_seed is None:
         run.rows_seed = config.seed
     return Plan(stage, str(recipe), tuple(typed), settings, run, config)
+
+
+def loggers() -> list[str]:
+    """What shows curves while a run goes on, of those that are installed: they write to this machine alone. Others,
+    which may send data away, are asked for by `report_to`."""
+    from transformers.integrations import is_tensorboard_available, is_trackio_available
+
+    available = {"tensorboard": is_tensorboard_available, "trackio": is_trackio_available}
+    return [name for name, is_there in available.items() if is_there()]
 
 
 def keys_of(stage: str) -> dict[str, tuple[Any, str]]:
@@ -252,4 +263,4 @@ def _spoken(kind: Any) -> str:
     return names.get(get_origin(kind) or kind, str(kind))
 
 
-__all__ = ["Plan", "find_recipe", "keys_of", "make_plan", "read_recipe"]
+__all__ = ["Plan", "find_recipe", "keys_of", "loggers", "make_plan", "read_recipe"]

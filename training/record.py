@@ -3,6 +3,7 @@
     OUTPUT/run.json                   written when the run begins, at each taking up again and at its end; always whole
     OUTPUT/checkpoint-N/              the trainer's own
     OUTPUT/curves.png                 what the trainer logged
+    OUTPUT/runs/                      the same, for TensorBoard, where it is installed
     OUTPUT/model/                     the trained model: there whole or not at all
     OUTPUT/vision_tower.safetensors   of CLIP: the tower alone
     OUTPUT/adapter/                   where adapters were trained: these alone; in the model they are merged
@@ -20,6 +21,7 @@ import platform
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -271,6 +273,11 @@ def _remove_run(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    for events in folder.glob("runs/*/events.out.tfevents.*"):
+        events.unlink()
+        for place in (events.parent, events.parent.parent):
+            with suppress(OSError):  # it holds something else
+                place.rmdir()
 
 
 __all__ = [
