@@ -400,6 +400,32 @@ def test_greedy_answers_are_those_of_generate(model, scans, tmp_path):
         assert text == processor.tokenizer.decode(ids, skip_special_tokens=True)
 
 
+def test_answers_between_steps_are_without_dropout(model, scans, tmp_path):
+    """Adapters that change the answers, and drop out nine times in ten while they train."""
+    trainer = trainer_of(model, rows(scans), tmp_path, train=["bridge"], peft_config=lora_config(r=4, lora_dropout=0.9))
+    for name, weights in trainer.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights, generator=torch.Generator().manual_seed(0))
+    asked = [[row[key] for row in rows(scans)[:3]] for key in ("prompt", "images")]
+    trainer.model.eval()
+    expected = trainer.answer_greedily(*asked)
+    trainer.model.train()
+    state = torch.get_rng_state()
+    assert trainer.answer_greedily(*asked) == expected
+    assert trainer.answer_by_chance(*asked, seed=3) == trainer.answer_by_chance(*asked, seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert trainer.model.training
+
+
+def test_answers_by_chance_are_drawn_as_in_training(model, scans, tmp_path):
+    """At a temperature of next to nothing they are the greedy ones; at 1 another seed gives others."""
+    asked = [[row[key] for row in rows(scans)[:3]] for key in ("prompt", "images")]
+    cold = trainer_of(model, rows(scans), tmp_path, temperature=1e-4)
+    assert cold.answer_by_chance(*asked, seed=1) == cold.answer_greedily(*asked)
+    warm = trainer_of(model, rows(scans), tmp_path)
+    assert warm.answer_by_chance(*asked, seed=1) != warm.answer_by_chance(*asked, seed=2)
+
+
 def test_a_checkpoint_is_a_model_folder(checkpoint, scans, tmp_path):
     """Trained in a child process: this one must not know the package's classes when it loads."""
 
