@@ -64,6 +64,7 @@ class Med3DR1GRPOConfig(GRPOConfig):
         held_out_every: every so many steps, questions of `eval_dataset` are answered with their own and with swapped
             scans, greedily; 0 for never.
         held_out_items: at most so many of them, evenly spread over the data set.
+        ddp_find_unused_parameters: each part that trains takes part in each step, so there is nothing to look for.
     """
 
     learning_rate: float = _setting(1e-6, "Peak learning rate (release).")
@@ -86,6 +87,7 @@ class Med3DR1GRPOConfig(GRPOConfig):
     feature_cache_gb: float = _setting(4.0, "Memory for features of a frozen vision tower, kept for later steps.")
     held_out_every: int = _setting(50, "Steps between two measurements on held-out questions; 0: none.")
     held_out_items: int = _setting(64, "Held-out questions of a measurement.")
+    ddp_find_unused_parameters: bool | None = _setting(False, "As in transformers.")
 
 
 class Med3DR1GRPOTrainer(WholeCheckpoints, GRPOTrainer):
