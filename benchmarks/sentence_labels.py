@@ -60,6 +60,8 @@ def invented_sentences() -> dict[str, Rows]:
         "invented CT, second set": _labelled(own.HARD_NORMAL, own.HARD_ABNORMAL),
         "invented CT, third set": _labelled(own.FRESH_NORMAL, own.FRESH_ABNORMAL),
         "invented CT, fourth set": _labelled(own.LAST_NORMAL, own.LAST_ABNORMAL),
+        "invented CT, fifth set": _labelled(own.WIDE_NORMAL, own.WIDE_ABNORMAL),
+        "invented CT, sixth set": _labelled(own.DIFFERENT_NORMAL, own.DIFFERENT_ABNORMAL),
     }
 
 

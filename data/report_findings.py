@@ -55,11 +55,11 @@ def _mentions(clause: Clause) -> Iterator[tuple[str, str]]:
 
 
 _DOUBT_BEFORE = re.compile(
-    r"\b(?:possib\w+|probab\w+|likely|suspicious for|suspected|suspicion of|question of|questionable|may|might|could"
-    r"|suggest\w*|favou?r\w*|concern\w* for|versus|vs|rule out|potential\w*)\b"
+    rf"{re.escape(LEFT_OPEN)}+|\b(?:possib\w+|probab\w+|likely|suspicious for|suspected|suspicion of|question of"
+    r"|questionable|may|might|could|suggest\w*|favou?r\w*|concern\w* for|versus|vs|potential\w*)\b"
 )
 _DOUBT_BEHIND = re.compile(
-    rf"{re.escape(LEFT_OPEN)}|\b(?:is|are|was|were|be|remains?) (?:\w+ly )?"
+    rf"{re.escape(LEFT_OPEN)}|\b(?:versus|vs)\b|\b(?:is|are|was|were|be|remains?) (?:\w+ly )?"
     r"(?:possible|probable|likely|suspected|questionable|considered|equivocal)\b|\b(?:may|might|could) be present\b"
 )
 
@@ -75,8 +75,8 @@ def _named(text: str) -> Iterator[tuple[int, str]]:
         if not any(a <= span[0] and span[1] <= b and (a, b) != span for a, b in phrases)
     ]
     for label, (change, place) in _CHANGES.items():
-        if place.search(text):
-            named += [(found.span(), label) for found in change.finditer(text)]
+        if place is None or place.search(text):
+            named += [(found.span(found.lastindex or 0), label) for found in change.finditer(text)]
     for (start, _), label in named:
         other, own = _PLACES.get(label, (None, None))
         if other is None or not other.search(text) or own.search(text):
@@ -88,11 +88,21 @@ _ANOTHER_BEFORE = r"(?: ?(?:,|/|-| and | or | nor | and/or ) ?\w+){0,2}[\s-]+"
 _ANOTHER_BEHIND = r"(?:\w+(?: and | or |/|-|, ?))?"
 
 
+_SIDE = r"(?:(?:left|right|both|bilateral)[\s-]+)?"
+_PLURALS = (("y", "(?:y|ies)"), ("sis", "s[ie]s"))
+"""Ends of words that change, and their pattern; to all others -s or -es is added."""
+
+
 def _synonym_pattern(synonym: str) -> str:
-    """Of "pleural effusion" also "pleural and pericardial effusion" and "pleural thickening or effusions"."""
+    """Of "pleural effusion" also "pleural and pericardial effusion" and "pleural thickening or effusions", of "fluid in
+    the pleural space" also "fluid in the left pleural space"."""
     words = [re.escape(word) for word in re.split(r"[\s-]+", synonym.lower())]
-    gap = _ANOTHER_BEFORE + _ANOTHER_BEHIND if len(words) == 2 else r"[\s-]+"
-    return gap.join(words) + r"(?:e?s)?"
+    gap = _ANOTHER_BEFORE + _ANOTHER_BEHIND if len(words) == 2 else r"[\s-]+" + _SIDE
+    phrase = gap.join(words)
+    for end, plural in _PLURALS:
+        if phrase.endswith(end):
+            return phrase.removesuffix(end) + plural
+    return phrase + r"(?:e?s)?"
 
 
 _SYNONYMS = {
@@ -106,14 +116,27 @@ _BEGUN_BY: dict[str, set[str]] = {}
 
 for _label, _synonyms in SYNONYMS.items():
     for _first in {_WORD.match(synonym)[0] for synonym in _synonyms}:
-        for _form in (_first, _first + "s", _first + "es"):
+        for _form in (_first, _first + "s", _first + "es", _first.removesuffix("y") + "ies", _first[:-2] + "es"):
             _BEGUN_BY.setdefault(_form, set()).add(_label)
 
 _CALCIFIED = re.compile(r"\b(?:calcif\w*|calcium|atheroma\w*|atheroscl\w*|plaques?)\b")
 _CORONARY = r"(?:coronar\w*|circumflex|anterior descending|lad|rca)"
 _THICKENED = re.compile(r"\bthick(?!ness)\w*")
 _BRONCHI = re.compile(r"\b(?:peri)?bronch\w*")
+_HEART = (
+    r"(?:heart|cardiac (?:silhouette|shadow|contour|size)|cardiothoracic (?:ratio|index))"
+    r"(?: (?:sizes?|silhouette|shadow|dimensions|diameters?))?"
+)
 _CHANGES = {
+    "Cardiomegaly": (
+        re.compile(
+            rf"\b{_HEART}(?: (?:is|was|are|were|has|have|does|do|been|appears?|remains?|seems?|shows?|again|not|to|be|\w+ly|mild"
+            r"|moderate|marked|severe))*"
+            r" (enlarged|enlargement|increased|dilated|larger? than)\b"
+            rf"|\b(enlarged|enlargement|increased?|dilat\w+)(?: (?:in|of|the|size|overall))* {_HEART}\b"
+        ),
+        None,
+    ),
     "Arterial wall calcification": (
         _CALCIFIED,
         re.compile(r"\b(?:aort\w*|(?<!coronary )arterial walls?|vascular|carotid|subclavian|brachiocephalic)\b"),
@@ -124,7 +147,8 @@ _CHANGES = {
     "Bronchiectasis": (re.compile(r"\bdilat\w*"), _BRONCHI),
     "Lymphadenopathy": (re.compile(r"\b(?:enlarg\w*|patholog\w*)"), re.compile(r"\bnodes?\b")),
 }
-"""label -> a change, and the place that makes it this label when it stands in the same clause."""
+"""label -> a change (a group of the pattern, where it has any), and the place that makes it this label when it stands
+in the same clause; None where the change says it all."""
 
 _OTHER_ORGANS = re.compile(
     r"\b(?:thyroid|adrenal|surrenal|liver|hepatic|kidney|renal|spleen|splenic|pancrea\w*|breast|mammary|skin|subcutaneous"
@@ -134,6 +158,12 @@ _LUNG = re.compile(
     r"\b(?:lungs?|pulmonary|lingula\w*|fissur\w+|parenchyma\w*|(?:upper|middle|lower) lobes?|subpleural)\b"
 )
 _PLACES = {
+    "Pleural effusion": (
+        re.compile(r"\b(?:pericard\w*|joints?|knee|shoulder|glenohumeral|sternoclavicular|subdural|ascit\w*)\b"),
+        re.compile(
+            r"\b(?:pleura\w*|hemithora\w*|fissur\w*|(?:right|left|bilateral|both)(?:[\s-]sided?)? effusions?)\b"
+        ),
+    ),
     "Emphysema": (_OTHER_ORGANS, _LUNG),
     "Lung nodule": (_OTHER_ORGANS, _LUNG),
     "Lung opacity": (_OTHER_ORGANS, _LUNG),

@@ -34,7 +34,8 @@ HEART_AND_VESSELS = """
 
 MEDIASTINUM_AND_PLEURA = """
     lymphadeno* adenopath* hernia herniat* eventrat* goiter goitre shift* deviat* displac* elevat* flatten* hump tenting
-    fat_pad fluid free_air free_gas pleural_air air_fluid subcutaneous_air soft_tissue_air gas_in air_in air_bubble
+    fat_pad fluid free_air free_gas pleural_air intraperitoneal_air extraluminal_air air_fluid subcutaneous_air
+    soft_tissue_air gas_in air_in air_bubble
     air_collection pneumobilia lipomat*
 """
 
@@ -89,7 +90,8 @@ BEYOND_NORMAL = """
     larger_than greater_than_normal greater_than_expected wider_than higher_than_normal more_than_normal
     more_than_expected lower_than_normal less_than_normal smaller_than_normal smaller_than_usual thicker_than
     above_normal below_normal above_the_normal below_the_normal above_the_upper exceeds outside_normal beyond_normal
-    not_normal not_clear not_intact not_midline not_patent not_preserved not_homogeneous not_open not_fully_expanded
+    not_normal not_sharp not_clear not_intact not_midline not_patent not_preserved not_homogeneous not_open
+    not_fully_expanded
     not_well_expanded incompletely_expanded
 """
 
@@ -112,13 +114,13 @@ NORMAL = """
     improved_aerat* improved_lung_volume improved_inspirat* improved_expansion better_aerat* better_expan*
     good_inspirat* good_expan* good_aerat* none nil benign_appearing proportionate smooth smoothly slender unobstructed
     undisplaced undilated unthickened in_place dry straight aligned ordinary uniform sufficient adequate free sharp
-    healthy unaffected uninvolved unimpaired inconspicuous unsuspicious equal are_expanded
+    healthy unaffected uninvolved unimpaired delicate inconspicuous unsuspicious equal are_expanded
     symmetrically_expanded non_dilated non_enlarged non_distended nondistended non_thickened unenlarged correct
     as_expected
 """
 
 STABLE = """
-    stable unchanged similar unaltered constant same
+    stable unchanged similar unaltered constant same extubat*
 """
 
 TECHNIQUE = """
@@ -126,7 +128,8 @@ TECHNIQUE = """
     obtained_with were_acquired was_acquired acquired_with were_taken was_taken slice_thickness section_thickness
     non_contrast noncontrast unenhanced contrast_agent contrast_material contrast_medium intravenous_contrast
     iv_contrast reconstruct* reformat* multidetector multislice axial_plane axial_sections window low_dose
-    diagnostic_quality comparison_none dated covers dose_length dlp ctdi*
+    diagnostic_quality comparison_none comparison_is_made comparison_was_made
+    was_administered were_administered was_injected slices scan_extends dated covers dose_length dlp ctdi*
 """
 """How the scan was made: nothing abnormal in a sentence that says no more."""
 
@@ -141,8 +144,8 @@ ASSERTIVE = """
 """Words that open an assertion: nobody denies the mild, the old or the persistent ("no effusion, mild scoliosis")."""
 
 SEEN = (
-    "seen|identified|noted|present|visuali[sz]ed|evident|demonstrated|detected|observed|appreciated|found|apparent|visible"
-    "|detectable|discernible|identifiable|distinguishable|demonstrable|recogni[sz]ed|encountered|discerned|depicted"
+    "seen|identified|confirmed|noted|present|visuali[sz]ed|evident|demonstrated|detected|observed|appreciated|found"
+    "|apparent|visible|detectable|discernible|identifiable|distinguishable|demonstrable|recogni[sz]ed|encountered|discerned|depicted"
     "|distinguished|revealed|shown|suggested"
 )
 """What is done with a finding in a report, as a pattern."""

@@ -49,6 +49,8 @@ def label_sentence(sentence: str) -> str:
     >>> label_sentence("No effusion, consolidation or mass."), label_sentence("No effusion, mild scoliosis.")
     ('normal', 'abnormal')
     """
+    if _PREAMBLE.match(sentence):
+        return "normal"
     reassured = not _LETTER.search(sentence)
     for clause in read_clauses(sentence):
         if LEFT_OPEN in clause.text or clause.affirms(_FINDING):
@@ -72,6 +74,11 @@ def read_clauses(sentence: str) -> list[Clause]:
 
 
 _LETTER = re.compile(r"[^\W\d_]")
+_PREAMBLE = re.compile(  # why and how the scan was made
+    r"\W*(?:(?:clinical )?(?:history|indications?|information|details|data|question)|reason for (?:the )?\w+"
+    r"|comparisons?|techniques?|protocol|procedure) ?:",
+    re.IGNORECASE,
+)
 _NORMAL = re.compile(
     word_pattern(words.NORMAL) + rf"|\b(?:is|are|was|were) (?:not|neither)\b(?! (?:\w+ )?(?:be |been )?(?:{SEEN})\b)"
 )
@@ -115,18 +122,32 @@ _PHRASES = (
     ),
     (  # words of findings that are none
         r"\b(?:normal (?:anatomic(?:al)? )?varia\w+|nipple shadows?|companion shadows?|fatty (?:hil\w+|cent\w+)"
+        r"|physiolog\w+ (?:amount|quantity) of (?:\w+ ){0,2}fluid"
         r"|thick (?:slices?|sections?)|(?:slices?|sections?)(?: [\w.]+){0,3} thick)\b",
         "=",
     ),
     (r"\b(?:without|no|absence of|lack of)(?: \w+){0,3}? contrast(?: (?:agent|material|medium|media))?\b", "="),
     (
         rf"\b(?:{_NOT}|difficult to|hard to|unable to|impossible to)(?: (?:be|been|being|to|yet|\w+ly))*"
-        r" (?:exclu\w+|rul\w+ out|dismiss\w*)",
+        r" (?:exclu\w+|rul\w+ out|dismiss\w*)"
+        r"|\b(?:to|should|must)(?: (?:be|further|definitely|completely))* (?:exclude|excluded|rule out|ruled out)\b"
+        r"|\A\W*(?:exclude|rule out)\b",
         LEFT_OPEN,
+    ),
+    (  # a contrast agent where it belongs
+        r"\bopacif\w+ of (?:the )?(?:\w+ )?(?:arter\w+|aorta|vein\w*|vessel\w*|vascula\w+|ventric\w+)\b"
+        r"|\b(?:well|contrast)[\s-]opacif\w+",
+        "=",
+    ),
+    (  # an organ that is gone
+        r"\b(?<=gallbladder )(?:(?:is|was|has been) )?(?:surgically )?(?:absent|removed)\b"
+        r"|\b(?:surgically|congenitally) absent\b",
+        "~",
     ),
     (  # a new finding: "not present on the prior study"
         rf"\bnot(?: \w+){{0,2}} {_BE}(?:{SEEN})(?: \w+){{0,4}}?"
-        r" (?:prior|previous\w*|earlier|before|old|recent|comparison|last|past)\b",
+        r" (?:prior|previous\w*|earlier|before|old|recent|comparison|last|past)\b"
+        rf"|\bnot {_BE}(?:previously|formerly) (?:{SEEN}|described|reported|mentioned)\b",
         "~",
     ),
     (  # a limitation
@@ -137,6 +158,10 @@ _PHRASES = (
     (  # not gone
         r"\bnot (?:\w+ly |yet )?(?:resolved|cleared|disappeared|regressed|subsided|removed|gone)\b"
         r"|\b(?:near(?:ly)?|almost|partial(?:ly)?|incomplete(?:ly)?)(?: complete(?:ly)?)? (?:resol\w+|clear\w+)",
+        "~",
+    ),
+    (
+        r"\bnot (?:all|every|both)\b(?: \w+){0,4} (?:has|have|is|are) (?:\w+ )?(?:resolved|cleared|removed|gone)\b",
         "~",
     ),
     (r"\bnot (?:only|necessarily|uncommon\w*)|\bno\. ?\d|\bno doubt", "~"),
@@ -152,9 +177,11 @@ _FORWARD = re.compile(
 )
 _BACKWARD = re.compile(
     rf"(?:\b(?:not|cannot|never|no longer)|n't)(?: \w+){{0,2}} {_BE}(?:{SEEN})\b"
-    r"|(?!\A)\b(?:resolved|disappeared|removed|extracted|withdrawn|unlikely|absent|ruled out|excluded|gone|subsided)\b"
+    r"|(?!\A)\b(?:resolved|disappeared|removed|extracted|withdrawn|unlikely|absent|ruled out|excluded|gone|subsided"
+    r"|vanished|(?:completely|fully) regressed)\b"
     r"|\b(?:has|have) (?:\w+ )?cleared\b"
-    r"|[:\-] *(?:no|none|negative|nil)\W*$"
+    r"|\b(?:does|do|did) not (?:apply|fit)\b"
+    r"|[:\-] *(?:no|none|negative|nil|absent)\W*$|(?<=\w)(?=: *(?:no|none|without)\b)"
 )
 
 
@@ -172,7 +199,7 @@ _EXCEPT = r"(?:except\w*|apart from|aside from|other than|besides|beyond|save fo
 _EXCEPTION = re.compile(_EXCEPT)
 _THERE = r"there (?:is|are|was|were|has|have|had|appears?|may|does|do|remains?)\b"
 _BOUNDARY = re.compile(
-    r"(?P<strong>;|\.\s|\s-\s|\?|\b(?:but|however|although|though|nevertheless|whereas|while|yet|otherwise"
+    r"(?P<strong>;|\.\s|\s-\s(?!(?:no|none|negative|nil|absent)\W*$)|\?|\b(?:but|however|although|though|nevertheless|whereas|while|yet|otherwise"
     rf"|accompanied by|associated with|along with|together with|in addition|{_EXCEPT})\b|\b(?={_THERE}))"
     r"|(?P<weak>,(?:\s*(?:and|or|with)\b)?|\b(?:and|with)\b)"
 )
@@ -195,13 +222,24 @@ _VERB = re.compile(
     r"\b(?:is|are|was|were|has|have|had|shows?|showed|demonstrates?|reveals?|appears?|remains?|measures?|contains?|seems?"
     r"|became|continues?)\b"
 )
+_WITH = re.compile(r",\s*with (?!(?:or without|no|neither|exception|contrast)\b)")
+_DEVICE = re.compile(word_pattern(words.DEVICES))
 _SHARED_VERB = re.compile(rf"\b(?:is|are|was|were|has been|have been)(?: not)?(?: \w+)? (?:{SEEN})\b")
+_MEASURED = re.compile(r"\W*(?:and |with )?(?:an? |the )?(?:\w+ ){0,2}\d[\d.,]*(?: ?x ?\d[\d.,]*)*[ -]?(?:mm|cm)\b")
+_IN_PLACE = re.compile(
+    r"\bin (?:\w+ ){0,2}(?:place|situ|position)\b"
+    r"|\b(?:tip|ends?|terminat\w+|project\w*) (?:\w+ ){0,4}(?:in|at|above|over)\b"
+)
 _ARTICLE = re.compile(r"\W*(?:and |with )?(?:an?|the|this|it|these) ")
 
 
 def _begins_statement(before: str, after: str) -> bool:
     """Whether `after`, which a comma, an "and" or a "with" divides from `before`, says something of its own."""
-    if _ASSERTIVE.match(after):
+    if _ASSERTIVE.match(after) or _MEASURED.match(after):
+        return True
+    if _IN_PLACE.search(after) and _DEVICE.search(after):
+        return True
+    if after.startswith(",") and _WITH.match(after) and _FORWARD.search(before):
         return True
     if after.startswith("with") or not _VERB.search(after):
         return False
