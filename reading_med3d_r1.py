@@ -27,6 +27,7 @@ from types import ModuleType
 from typing import BinaryIO
 
 import numpy as np
+import torch
 
 from .volume_med3d_r1 import AIR_HU, VolumeError, VolumeWarning, orientation_affine
 
@@ -249,14 +250,17 @@ def given_affine(
 def open_gzip(stream: BinaryIO) -> BinaryIO:
     """The inflated bytes of a gzip stream, its checksum tested at the end.
 
-    With the optional package isal they are inflated by ISA-L in a thread of its own while the caller works on what
-    it has already got; else by the standard library.
+    With the optional package isal they are inflated by ISA-L, else by the standard library. ISA-L does it in a thread
+    of its own, while the caller works on what it has already got, unless this process is to compute in one thread
+    (torch's number of threads is 1, as in the workers of a data loader): where each core has a process of its own, more
+    threads would only wait for each other.
     """
     try:
         threaded = importlib.import_module("isal.igzip_threaded")
     except ImportError:
         return gzip.GzipFile(fileobj=stream)
-    return threaded.open(stream, "rb", threads=1, block_size=1 << 18)  # the default of 1 MiB holds 15 MB more
+    more = int(torch.get_num_threads() > 1)
+    return threaded.open(stream, "rb", threads=more, block_size=1 << 18)  # the default of 1 MiB holds 15 MB more
 
 
 def stream_blocks(

@@ -84,6 +84,14 @@ def label_agreement(reports: list[Report]) -> float:
     return right / (len(reports) * len(CT_RATE_LABELS))
 
 
+def invented_agreement() -> float:
+    """Share of the invented sentences of tests/finding_sentences.py that `findings_in` reads entirely as a person does."""
+    from finding_sentences import SENTENCES, STILL_WRONG
+
+    sentences = SENTENCES | STILL_WRONG
+    return sum(findings_in(text) == said for text, said in sentences.items()) / len(sentences)
+
+
 def measure(rows: Rows) -> dict[str, float]:
     """Accuracy, and precision, recall and F1 of "abnormal"."""
     start = time.perf_counter()
@@ -130,7 +138,10 @@ def main() -> None:
                     print(f"    said {label}: {sentence}")
     agreement = round(label_agreement(reports), 4)
     print(f"labels read by findings_in from the phantoms' reports: {agreement:.4f} right")
-    print(json.dumps({"benchmark": "sentence_labels", **results, "findings_in_phantoms": agreement}))
+    invented = round(invented_agreement(), 4)
+    print(f"invented sentences read entirely right by findings_in: {invented:.4f}")
+    results |= {"findings_in_phantoms": agreement, "findings_in_invented": invented}
+    print(json.dumps({"benchmark": "sentence_labels", **results}))
 
 
 if __name__ == "__main__":

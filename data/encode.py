@@ -25,7 +25,7 @@ from .prepare import Fetch, read_scan
 from .scans import Scan, Volume
 from .volume_store import Store
 from .volume_store import checksum as voxels_checksum
-from .workers import Died, ahead, work_off
+from .workers import Died, ahead, threads_of_each, work_off
 
 if TYPE_CHECKING:
     from ..image_processing_med3d_r1 import Med3DR1ImageProcessor
@@ -111,7 +111,8 @@ def encode_scans(
     folder, known = Path(folder).expanduser(), known_voxels or {}
     made_with = encoding(model, image_processor)
     encoder = _Encoder(folder, model, image_processor, made_with["weights"])
-    read = _Reading(folder, image_processor, made_with["weights"], known, fetch)
+    threads = threads_of_each(workers) if workers else None
+    read = _Reading(folder, image_processor, made_with["weights"], known, fetch, threads)
     imports = [type(image_processor).__module__]
 
     def work(jobs: list[Job]) -> Iterator[Outcome]:
@@ -169,13 +170,14 @@ class _Reading:
     weights: str
     known: Mapping[str, str]
     fetch: Fetch | None
+    threads: int | None
 
     def __call__(self, job: Job) -> _Read | Outcome:
         started, path = time.perf_counter(), FEATURES.path(self.folder, job.volume.name)
         kept = None if job.anew else self._kept(job, path)
         if kept is not None and (job.stored is None or kept.sha256 == job.stored.sha256):
             return "found", job.stored or kept
-        prepared = read_scan(job, self.image_processor, self.fetch)
+        prepared = read_scan(job, self.image_processor, self.fetch, self.threads)
         if isinstance(prepared, Refusal):
             path.unlink(missing_ok=True)
             return "refused", prepared

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from ..prepared_med3d_r1 import PreparedVolume
 from ..volume_med3d_r1 import VolumeError
 from .filling import Job, Outcome, Summary, fill
 from .manifest import Refusal, Shard
 from .scans import Scan
 from .volume_store import VOLUMES, Entry, checksum
-from .workers import Died, work_off
+from .workers import Died, threads_of_each, work_off
 
 if TYPE_CHECKING:
     from ..image_processing_med3d_r1 import Med3DR1ImageProcessor
@@ -56,7 +58,7 @@ def prepare_scans(
     Raises: as `fill`.
     """
     folder = Path(folder).expanduser()
-    prepare = _Preparation(folder, image_processor, compress, fetch)
+    prepare = _Preparation(folder, image_processor, compress, fetch, threads_of_each(workers) if workers else None)
     imports = [type(image_processor).__module__]
 
     def work(jobs: list[Job]) -> Iterator[Outcome]:
@@ -70,8 +72,17 @@ def prepare_scans(
     )  # fmt: skip
 
 
-def read_scan(job: Job, image_processor: Med3DR1ImageProcessor, fetch: Fetch | None = None) -> PreparedVolume | Refusal:
-    """A scan on the model's grid. Whatever is wrong with it, the others go on."""
+def read_scan(
+    job: Job, image_processor: Med3DR1ImageProcessor, fetch: Fetch | None = None, threads: int | None = None
+) -> PreparedVolume | Refusal:
+    """A scan on the model's grid. Whatever is wrong with it, the others go on.
+
+    Args:
+        job, image_processor, fetch: the scan, what it goes through, and what sees to it that it is there.
+        threads: that this process may use, from now on; None: as many as it does.
+    """
+    if threads:
+        torch.set_num_threads(threads)
     source = job.volume.path
     try:
         if fetch:
@@ -94,13 +105,14 @@ class _Preparation:
     image_processor: Med3DR1ImageProcessor
     compress: bool
     fetch: Fetch | None
+    threads: int | None
 
     def __call__(self, job: Job) -> Outcome:
         started, path = time.perf_counter(), VOLUMES.path(self.folder, job.volume.name)
         kept = None if job.anew else self._kept(path)
         if kept is not None and (job.stored is None or checksum(kept) == job.stored.sha256):
             return "found", job.stored or _entry(job, kept, path, started)
-        prepared = read_scan(job, self.image_processor, self.fetch)
+        prepared = read_scan(job, self.image_processor, self.fetch, self.threads)
         if isinstance(prepared, Refusal):
             path.unlink(missing_ok=True)
             return "refused", prepared

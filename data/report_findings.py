@@ -130,8 +130,8 @@ _HEART = (
 _CHANGES = {
     "Cardiomegaly": (
         re.compile(
-            rf"\b{_HEART}(?: (?:is|was|are|were|has|have|does|do|been|appears?|remains?|seems?|shows?|again|not|to|be|\w+ly|mild"
-            r"|moderate|marked|severe))*"
+            rf"\b{_HEART}(?: (?:is|was|are|were|has|have|does|do|been|appears?|remains?|seems?|shows?|again|not|to|be"
+            r"|\w+ly|mild|moderate|marked|severe))*"
             r" (enlarged|enlargement|increased|dilated|larger? than)\b"
             rf"|\b(enlarged|enlargement|increased?|dilat\w+)(?: (?:in|of|the|size|overall))* {_HEART}\b"
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -33,10 +34,11 @@ def read_rows(
         name_of: how a name is written from now on.
 
     Raises:
-        DatasetError: there is no such file or no row in it, or its header is not as it should be.
+        DatasetError: there is no such file or no row in it, it is no UTF-8 or no CSV, or its header is not as it should
+            be.
     """
     seen = set()
-    with open_table(path) as file:
+    with _damage_told(path), open_table(path) as file:
         reader = csv.DictReader(file)
         header = [column.strip() for column in reader.fieldnames or ()]
         reader.fieldnames = header
@@ -54,6 +56,16 @@ def read_rows(
                 yield name, row
     if not seen:
         raise DatasetError(path, {"rows are missing": ["all of them"]}, "Download the table again.")
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (UnicodeDecodeError, csv.Error) as error:  # csv's: a quote that is never closed
+        raise DatasetError(
+            path, {"the text cannot be read": [str(error)]}, "Download the table again, or save it as CSV in UTF-8."
+        ) from error
 
 
 def need(*columns: str) -> Callable[[Path, list[str]], None]:

@@ -60,7 +60,7 @@ def read_vqa(path: str | Path, *, on_fault: OnFault = "error") -> list[Conversat
     with open_table(path) as file:
         try:
             entries = json.load(file)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
             entries = []
             faults.add("the file is no JSON", str(error))
     if not isinstance(entries, list):

@@ -2,7 +2,8 @@
 
 Processes and not threads: reading a scan holds the interpreter's lock for much of the time. They are no copies of this
 process with its locks and threads: one of their own, which has imported what all of them need, is copied (where the
-system cannot do that, each imports for itself). Each computes in one thread. No more jobs are taken from the caller
+system cannot do that, each imports for itself). Each computes in one thread, and `threads_of_each` says whether there
+are cores for a second one beside it. No more jobs are taken from the caller
 than are at work, so a long list costs no memory. A process that dies (out of memory, a crash in a decoder) costs the
 job that it had, and another takes its place; and when this process dies, so do they.
 
@@ -62,6 +63,13 @@ class Died:
 def usable_cores() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_of_each(workers: int) -> int:
+    """How many threads each of so many processes may use: its share of the cores, from 1 to 2. The second one inflates
+    a scan while the first one resamples it; there is nothing to do for a third.
+    """
+    return min(2, max(1, usable_cores() // max(1, workers)))
 
 
 def work_off(
@@ -235,4 +243,4 @@ def _environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
-__all__ = ["Died", "ahead", "usable_cores", "work_off"]
+__all__ = ["Died", "ahead", "threads_of_each", "usable_cores", "work_off"]

@@ -175,6 +175,20 @@ class TestFaults:
         with pytest.raises(DatasetError, match="rows are missing"):
             read_ct_rate(tree.folder, "validation")
 
+    @pytest.mark.parametrize(
+        ("damage", "told"),
+        [
+            (b"valid_11_a_1.nii.gz,,,caf\xe9,\r\n", "'utf-8' codec can't decode byte 0xe9"),
+            (b'valid_11_a_1.nii.gz,,,"never closed' + b" word" * 40_000, "field larger than field limit"),
+        ],
+    )
+    def test_a_table_that_is_no_text_or_no_csv(self, tree, damage, told):
+        tree.write()
+        with tree.reports_path.open("ab") as file:
+            file.write(damage)
+        with pytest.raises(DatasetError, match=rf"(?s)validation_reports.csv .* the text cannot be read .*{told}"):
+            read_ct_rate(tree.folder, "validation")
+
     def test_a_missing_folder(self, tmp_path):
         with pytest.raises(DatasetError, match="nowhere"):
             read_ct_rate(tmp_path / "nowhere")

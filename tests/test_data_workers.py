@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from med3d_r1.data.workers import Died, ahead, usable_cores, work_off
+from med3d_r1.data.workers import Died, ahead, threads_of_each, usable_cores, work_off
 from worker_jobs import killed_at_three, leave, no_room, square
 
 TESTS = Path(__file__).parent
@@ -108,6 +108,14 @@ def test_a_negative_number_of_workers_is_refused():
     with pytest.raises(ValueError, match="got -1"):
         list(work_off([1], square, workers=-1))
     assert usable_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("cores", "workers", "threads"), [(1, 1, 1), (2, 1, 2), (2, 2, 1), (2, 8, 1), (16, 1, 2), (16, 8, 2), (16, 9, 1)]
+)
+def test_a_worker_has_a_second_thread_only_where_there_is_a_core_for_it(cores, workers, threads, monkeypatch):
+    monkeypatch.setattr("med3d_r1.data.workers.usable_cores", lambda: cores)
+    assert threads_of_each(workers) == threads
 
 
 def test_when_the_parent_is_killed_the_others_end(tmp_path):

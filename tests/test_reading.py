@@ -2,12 +2,14 @@
 
 import gzip
 import io
+import threading
 import warnings
 import zipfile
 import zlib
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -186,9 +188,14 @@ def test_a_reader_that_is_left_early_closes_its_file(inflater):
     assert opened[0].closed
 
 
-def test_isal_is_used_where_it_is_installed():
-    with open_gzip(io.BytesIO(gzip.compress(b"x"))) as stream:
-        assert not isinstance(stream, gzip.GzipFile)
+@pytest.mark.parametrize(("threads", "inflating"), [(1, 0), (2, 1)])
+def test_isal_inflates_in_a_thread_of_its_own_where_there_may_be_two(threads, inflating, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    before = threading.active_count()
+    with open_gzip(io.BytesIO(gzip.compress(bytes(1 << 22)))) as stream:
+        assert type(stream) is not gzip.GzipFile
+        assert threading.active_count() == before + inflating
+        assert stream.read() == bytes(1 << 22)
 
 
 def test_a_missing_package_is_named(monkeypatch):
