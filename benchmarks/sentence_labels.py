@@ -15,12 +15,14 @@ the other. `--wrong` lists the sentences that were labelled otherwise. Prints a 
 import argparse
 import csv
 import hashlib
+import importlib
 import json
 import os
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 from med3d_r1.abnormalities import CT_RATE_LABELS
 from med3d_r1.data.phantom import make_phantom
@@ -52,9 +54,7 @@ def ct_sentences(file: Path) -> dict[str, Rows]:
 
 
 def invented_sentences() -> dict[str, Rows]:
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-    import ct_sentences as own
-
+    own = _of_the_tests("ct_sentences")
     return {
         "invented CT, first set": _labelled(own.NORMAL, own.ABNORMAL),
         "invented CT, second set": _labelled(own.HARD_NORMAL, own.HARD_ABNORMAL),
@@ -63,6 +63,13 @@ def invented_sentences() -> dict[str, Rows]:
         "invented CT, fifth set": _labelled(own.WIDE_NORMAL, own.WIDE_ABNORMAL),
         "invented CT, sixth set": _labelled(own.DIFFERENT_NORMAL, own.DIFFERENT_ABNORMAL),
     }
+
+
+def _of_the_tests(module: str) -> ModuleType:
+    folder = str(Path(__file__).resolve().parent.parent / "tests")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module(module)
 
 
 def _labelled(normal: Iterable[str], abnormal: Iterable[str]) -> Rows:
@@ -85,10 +92,9 @@ def label_agreement(reports: list[Report]) -> float:
 
 
 def invented_agreement() -> float:
-    """Share of the invented sentences of tests/finding_sentences.py that `findings_in` reads entirely as a person does."""
-    from finding_sentences import SENTENCES, STILL_WRONG
-
-    sentences = SENTENCES | STILL_WRONG
+    """Share of the sentences of tests/finding_sentences.py that `findings_in` reads entirely as a person does."""
+    own = _of_the_tests("finding_sentences")
+    sentences = own.SENTENCES | own.STILL_WRONG
     return sum(findings_in(text) == said for text, said in sentences.items()) / len(sentences)
 
 
