@@ -26,6 +26,8 @@ MODULES = {
     "evaluate": "verbs_evaluation",
     "demo": "verbs_demo",
     "study": "verbs_demo",
+    "release": "verbs_release",
+    "release-space": "verbs_release",
 }
 """Verb -> the module that does it, where that is not verbs.py."""
 
@@ -41,7 +43,8 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all verbs. `args.verb` names a function `run_<verb>` of the module in `MODULES`."""
+    """The parser of all verbs. `args.verb` names a function `run_<verb>` of the module in `MODULES`,
+    with _ for -."""
     parser = argparse.ArgumentParser(PROGRAM, description=DESCRIPTION, formatter_class=_HelpFormatter)
     parser.add_argument("--version", action="store_true", help="print the version and leave")
     verbs = parser.add_subparsers(dest="verb", metavar="verb")
@@ -94,6 +97,20 @@ def build_parser() -> argparse.ArgumentParser:
         verb("demo", "train and measure a tiny model on synthetic patients, from nothing, in minutes", "--out demo")
     )
     _add_study(verb("study", "run the demo for several seeds and make one table", "--out study --seeds 301 302 303"))
+    _add_release(
+        verb(
+            "release",
+            "publish a model on the Hub: checked, with card, licence and results, one commit and a tag",
+            "runs/grpo/model --repo-id owner/name --tag v1 --results results --runs runs/* --dry-run",
+        )
+    )
+    _add_release_space(
+        verb(
+            "release-space",
+            "publish the Space that shows a model of the Hub",
+            "--repo-id owner/space --model owner/name --revision v1 --dry-run",
+        )
+    )
     return parser
 
 
@@ -417,6 +434,36 @@ def _add_micro(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_release(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="the model folder")
+    _add_repository(parser)
+    parser.add_argument("--tag", default="v1", help="of this version; '' sets none")
+    parser.add_argument("--card", type=Path, metavar="FILE", help="with --dry-run: write the card there, to be read")
+    told = parser.add_argument_group("what the card tells, see docs/release.md")
+    told.add_argument(
+        "--results", type=Path, nargs="+", default=[], metavar="DIR", help="of `med3d-r1 evaluate`: all its numbers"
+    )
+    told.add_argument("--runs", type=Path, nargs="+", default=[], metavar="DIR", help="of `med3d-r1 train`: its stages")
+    told.add_argument("--license", metavar="ID", help="of the weights; default: apache-2.0, if no data forbid it")
+    told.add_argument("--license-file", type=Path, metavar="FILE", help="its text, if it is another")
+    told.add_argument("--base-model", nargs="+", default=[], metavar="ID", help="Hub ids of models it began with")
+    told.add_argument("--watts", type=float, metavar="W", help="mean power of what it was trained on, for an estimate")
+    told.add_argument("--grams-per-kwh", type=float, metavar="G", help="CO2 equivalents of a kWh there")
+
+
+def _add_release_space(parser: argparse.ArgumentParser) -> None:
+    _add_repository(parser)
+    parser.add_argument("--model", required=True, metavar="ID", help="Hub id of the model that the Space loads")
+    parser.add_argument("--revision", help="tag or commit of the model; default: its main; the Space pins the commit")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="of the Space; default: the package's own")
+
+
+def _add_repository(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="where it goes; made if it is not there")
+    parser.add_argument("--private", action="store_true", help="only you see it")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit status. `--help` and wrong arguments leave by SystemExit, as argparse does."""
     parser = build_parser()
@@ -453,7 +500,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     """Do what a verb says, and return its exit status."""
     module = import_module(f".{MODULES.get(args.verb, 'verbs')}", __package__)
-    return getattr(module, f"run_{args.verb}")(args) or 0
+    return getattr(module, f"run_{args.verb.replace('-', '_')}")(args) or 0
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..data import ct_rate, rad_chestct
 from ..data.mmvqa import draw_items, labels_of, mmvqa_rows
+from ..data.phantom.files import settings_of
 from ..data.rows import Images, Row
 from ..data.scans import OnFault, Scan
 from .protocol import TRAIN_SEED
@@ -26,7 +27,7 @@ class Material:
         scans: those of the split that can be shown.
         train_labels: volume -> the 18 labels, of the training split; its volumes need not be there.
         images: where a volume lies, for rows; None: at its own path.
-        facts: data set, split and store, for the protocol.
+        facts: data set, split and store, and of synthetic patients how they were made, for the protocol.
     """
 
     scans: list[Scan]
@@ -75,6 +76,8 @@ def read_material(
         split = split or "validation"
         scans = ct_rate.read_ct_rate(source, split, volumes=volumes, on_fault=on_fault)
     facts = {"dataset": dataset, "split": split}
+    if (synthetic := settings_of(source)) is not None:
+        facts["synthetic"] = synthetic
     images = None
     if store is not None:
         asked = len(scans)

@@ -14,6 +14,8 @@ _DATASETS = {
     "ct-rate": ("CT-RATE", "ibrahimhamamci/CT-RATE"),
     "rad-chestct": ("RAD-ChestCT", "zenodo.org/records/6406114"),
 }
+_SYNTHETIC = "synthetic-chests"
+"""No data set of the Hub: the patients of `med3d_r1.data.phantom`, in the layout of one of the two."""
 
 
 def card_entries(result: MmvqaResult | ReportResult) -> list[EvalResult]:
@@ -54,10 +56,14 @@ def _entry(result: MmvqaResult | ReportResult, task: str, metric: str, name: str
 
     data = result.protocol["data"]
     dataset, place = _DATASETS.get(data.get("dataset"), (data.get("dataset", "unnamed"),) * 2)
+    if data.get("synthetic") is not None:
+        dataset, place = f"Synthetic chests in the layout of {dataset}", _SYNTHETIC
     return EvalResult(
         task_type=task,
         dataset_type=place,
         dataset_name=dataset,
+        # The Hub groups entries by data set, configuration and split, and keeps the arguments of the first of a group.
+        dataset_config=f"questions-{data['sha256'][:12]}",
         dataset_split=data.get("split"),
         dataset_args={"questions_sha256": data["sha256"], "protocol_sha256": result.protocol["hash"]},
         metric_type=metric,

@@ -31,8 +31,8 @@ PACKAGE_FLOORS = (
     ("figures", "rewards"),
     ("trainers", "evaluation"),
     ("training",),
-    ("demo",),
-    ("verbs", "verbs_data", "verbs_demo", "verbs_evaluation", "verbs_training"),
+    ("demo", "release"),
+    ("verbs", "verbs_data", "verbs_demo", "verbs_evaluation", "verbs_release", "verbs_training"),
     ("cli",),
 )
 """Other files and folders of the package: all of them above the Hub files. A folder is one unit."""

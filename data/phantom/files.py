@@ -25,6 +25,9 @@ PHANTOM_VERSION = 1
 NIFTI_ORIENTATION = "LPS"
 """Directions in which the axes (i, j, k) of a NIfTI file grow: columns, rows, slices as a scanner has them."""
 
+RECORD = "phantom.json"
+"""In a folder of synthetic scans: with what it was made. No data set of patients has such a file."""
+
 _OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
 _COMPRESSION = 1  # noise hardly gets smaller than that
 
@@ -116,13 +119,24 @@ def begin_folder(folder: str | Path, settings: Mapping[str, Any]) -> Path:
     """
     folder = Path(folder)
     wanted = json.dumps({"version": PHANTOM_VERSION, **settings}, indent=2, sort_keys=True) + "\n"
-    record = folder / "phantom.json"
+    record = folder / RECORD
     found = record.read_text() if record.exists() else None
     if found != wanted and (found is not None or (folder.exists() and any(folder.iterdir()))):
-        what = "synthetic scans made with other settings (phantom.json)" if found else "other files"
+        what = f"synthetic scans made with other settings ({RECORD})" if found else "other files"
         raise FileExistsError(f"{folder}: holds {what}; name another folder, or remove it first")
     write_file(record, wanted)
     return folder
+
+
+def settings_of(source: str | Path) -> dict[str, Any] | None:
+    """With what the synthetic scans of a data set were made; None where the data set is no synthetic one.
+
+    Args:
+        source: the folder, or in CT-RATE's layout the `dataset` in it.
+    """
+    folder = Path(source).absolute()
+    record = (folder.parent if folder.name == "dataset" else folder) / RECORD
+    return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
 
 
 def make_all(make: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> list[Result]:
@@ -153,4 +167,4 @@ def _gzipped(content: bytes) -> bytes:
 
 
 __all__ = ["NIFTI_ORIENTATION", "PHANTOM_VERSION", "begin_folder", "make_all", "reoriented", "save_nifti", "save_npz",
-           "write_file", "write_table"]  # fmt: skip
+           "settings_of", "write_file", "write_table"]  # fmt: skip
