@@ -10,9 +10,10 @@ from .report import ReportResult
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
+# The Hub takes "name" or "owner/name" here, so a data set that lies elsewhere has its own name.
 _DATASETS = {
     "ct-rate": ("CT-RATE", "ibrahimhamamci/CT-RATE"),
-    "rad-chestct": ("RAD-ChestCT", "zenodo.org/records/6406114"),
+    "rad-chestct": ("RAD-ChestCT", "rad-chestct"),
 }
 _SYNTHETIC = "synthetic-chests"
 """No data set of the Hub: the patients of `med3d_r1.data.phantom`, in the layout of one of the two."""

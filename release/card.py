@@ -136,7 +136,7 @@ def _summary(facts: CardFacts) -> list[str]:
     parts = facts.stored.parts
     text, vision = facts.config["text_config"], facts.config["vision_config"]
     sizes = ", ".join(
-        f"{name.replace('_', ' ')} {_millions(parts[key])}"
+        f"{name} {_millions(parts[key])}"
         for key, name in (("vision_tower", "vision tower"), ("bridge", "bridge"), ("language_model", "decoder"))
         if key in parts
     )
@@ -144,17 +144,17 @@ def _summary(facts: CardFacts) -> list[str]:
         "**Research software, not a medical device. Nothing that it says may enter a decision about a patient.**",
         "A Med3D-R1 model: it takes a chest CT as a volume, and answers questions about it in words, with its "
         f"reasoning first where that is asked for. {_millions(facts.stored.numbers)} numbers, stored as "
-        f"{' and '.join(facts.stored.dtypes)} ({sizes}): a 3D vision transformer of {vision['num_hidden_layers']} "
-        f"layers and width {vision['hidden_size']}, a bridge that turns a scan into {facts.image_tokens} tokens, and "
-        f"a {text['model_type']} decoder of {text['num_hidden_layers']} layers and width {text['hidden_size']}. The "
-        f"method is that of the paper [{PAPER}](https://arxiv.org/abs/2602.01200); the code is an independent "
-        f"implementation, med3d-r1 {__version__}, and these are not the weights of the paper's authors.",
+        f"{' and '.join(facts.stored.dtypes)} ({sizes}): a 3D vision transformer of {_layers(vision)}, a bridge that "
+        f"turns a scan into {facts.image_tokens} tokens, and a {text['model_type']} decoder of {_layers(text)}. The "
+        f"method is that of the paper [{PAPER}](https://arxiv.org/abs/2602.01200), the code an independent "
+        f"implementation of it, med3d-r1 {__version__}."
+        + (" The weights come from the runs below, and not from the paper's authors." if facts.runs else ""),
     ]
     if facts.synthetic:
         paragraphs.insert(
             1,
             "**It knows synthetic chests alone.** Everything that it learnt from was made by a program: it was "
-            "never shown a scan of a patient. It shows that the method works; what it says about a real scan means "
+            "never shown a scan of a patient. It shows the method at work; what it says about a real scan means "
             "nothing.",
         )
     return paragraphs
@@ -176,7 +176,7 @@ def _loading(facts: CardFacts) -> list[str]:
         "inputs = processor.apply_chat_template(\n"
         '    [{"role": "user", "content": [scan, question]}],\n'
         '    add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt",\n'
-        ")\n"
+        ").to(model.device, model.dtype)\n"
         "written = model.generate(**inputs, max_new_tokens=256)\n"
         "print(processor.batch_decode(written, skip_special_tokens=True)[0])\n"
         "```",
@@ -184,23 +184,24 @@ def _loading(facts: CardFacts) -> list[str]:
         "of: the commit's name is a hash over this text too. So the card names the tag and, below, the hash of each "
         "file of code; whoever published it was told the commit. A tag can be moved, a commit cannot: load by the "
         "commit.",
-        "With the package [med3d-r1] installed, `med3d-r1 diagnose scan.nii.gz --model "
-        f"{facts.repo_id}` asks it on the command line; the package runs its own code, not the repository's.".replace(
-            "[med3d-r1]", "med3d-r1"
-        ),
+        "With the package med3d-r1 installed, `med3d-r1 diagnose scan.nii.gz --model "
+        f"{facts.repo_id}` asks it on the command line; the package runs its own code, not the repository's.",
     ]
 
 
 def _code(facts: CardFacts) -> list[str]:
-    rows = [[f"`{entry.path}`", f"{entry.size:,}", f"`{entry.sha256}`"] for entry in facts.files if _is_code(entry)]
+    code = [entry for entry in facts.files if entry.path.endswith(".py")]
+    weights = [entry for entry in facts.files if entry.path.endswith(".safetensors")]
     revision = f" --revision {facts.tag}" if facts.tag else ""
     return [
         "`trust_remote_code=True` runs Python files of this repository with all rights of your account. They are "
-        f"{len(rows)} files, the same byte for byte as in med3d-r1 {__version__}; they import each other, Python's own "
+        f"{len(code)} files, the same byte for byte as in med3d-r1 {__version__}; they import each other, Python's own "
         "library, torch, transformers and numpy, and for reading scans nibabel, pydicom and isal where these are "
         "installed. When this version was published, they loaded the model in a process of its own, without a network.",
         f"```bash\nhf download {facts.repo_id}{revision} --include '*.py' --local-dir code && sha256sum code/*.py\n```",
-        table(["file", "bytes", "sha256"], rows),
+        _hashes(code),
+        "And the weights, which are no program:",
+        _hashes(weights),
     ]
 
 
@@ -269,8 +270,13 @@ def _licence(facts: CardFacts) -> str:
     )
 
 
-def _is_code(entry: Entry) -> bool:
-    return entry.path.endswith(".py")
+def _hashes(entries: Sequence[Entry]) -> str:
+    return table(["sha256", "file", "bytes"], [[f"`{one.sha256}`", one.path, f"{one.size:,}"] for one in entries])
+
+
+def _layers(config: Mapping[str, Any]) -> str:
+    count = config["num_hidden_layers"]
+    return f"{count} layer{'s' if count > 1 else ''} and width {config['hidden_size']}"
 
 
 def _millions(count: int) -> str:

@@ -14,7 +14,6 @@ from ..checkpoints import load_model
 from ..evaluation.predictors import weights_hash
 from .files import ReleaseError
 
-
 MAY_BE_INFINITE = ".feature_limit"
 """The bridge's buffer: infinite where features are not limited."""
 

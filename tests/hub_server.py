@@ -1,7 +1,7 @@
 """A Hugging Face Hub on the loopback interface, so that uploads and downloads run for real without a network.
 
-It keeps repositories, commits, branches, tags and large (LFS) files, and answers the requests that `huggingface_hub`
-makes for them. Blobs lie in a folder; everything else lives as long as the server:
+It keeps repositories, commits, branches, tags, large (LFS) files and the variables of Spaces, and answers the requests
+that `huggingface_hub` makes for them. Blobs lie in a folder; everything else lives as long as the server:
 
     with LoopbackHub(folder) as hub:
         files = hub.client(home, 'result = huggingface_hub.list_repo_files("you/model")')
@@ -26,7 +26,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-TOKEN = "hf_loopback"
+import yaml
+
+TOKEN, USER = "hf_loopback", "someone"
 LFS_SUFFIXES = (".bin", ".gz", ".npz", ".png", ".pt", ".pth", ".safetensors")
 LFS_FROM_BYTES = 10 * 1024**2
 
@@ -61,12 +63,15 @@ class Commit:
 
 @dataclass
 class Repository:
-    """The history of one repository: commits in order, and the names that point to some of them."""
+    """The history of one repository: commits in order, and the names that point to some of them. A Space has variables,
+    too: what its program finds in its environment."""
 
     kind: str
     name: str
     commits: list[Commit] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    private: bool = False
+    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def head(self) -> Commit:
@@ -156,12 +161,12 @@ class LoopbackHub:
         except KeyError:
             raise Refusal(404, f"no {kind} repository {name}", "RepoNotFound") from None
 
-    def create(self, name: str, kind: str = "models") -> Repository:
+    def create(self, name: str, kind: str = "models", private: bool = False) -> Repository:
         """As on the Hub, a new repository holds one commit with a .gitattributes."""
         with self.lock:
             if (kind, name) in self._repositories:
                 raise Refusal(409, f"{name} already exists", body={"url": self.page(name, kind)})
-            repository = self._repositories[kind, name] = Repository(kind, name)
+            repository = self._repositories[kind, name] = Repository(kind, name, private=private)
             repository.commit("initial commit", {".gitattributes": self.store([_GITATTRIBUTES], lfs=False)})
             return repository
 
@@ -278,12 +283,36 @@ class _Handler(BaseHTTPRequestHandler):
     def create_repository(self) -> dict:
         wanted = self._json()
         name, kind = f"{wanted['organization'] or 'loopback'}/{wanted['name']}", f"{wanted.get('type') or 'model'}s"
-        self.hub.create(name, kind)
+        repository = self.hub.create(name, kind, private=wanted.get("visibility") == "private")
+        repository.variables |= {one["key"]: one["value"] for one in wanted.get("variables") or ()}
         return {"url": self.hub.page(name, kind), "name": name}
 
+    def who_am_i(self) -> dict:
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            raise Refusal(401, "Invalid credentials in Authorization header")
+        return {"name": USER, "type": "user", "orgs": []}
+
     def validate_card(self) -> dict:
-        missing = {"message": "empty or missing yaml metadata in repo card"}
-        return {"errors": [], "warnings": [] if self._json()["content"].startswith("---\n") else [missing]}
+        """What the Hub looks at in a card's metadata that our cards could get wrong."""
+        content = self._json()["content"]
+        if not content.startswith("---\n"):
+            return {"errors": [], "warnings": [{"message": "empty or missing yaml metadata in repo card"}]}
+        try:
+            metadata = yaml.safe_load(content.split("---\n")[1])
+            wrong = list(_wrong_metadata(metadata))
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            wrong = [f"the metadata is not as it should be: {error!r}"]
+        if wrong:
+            raise Refusal(400, wrong[0], body={"errors": [{"message": message} for message in wrong], "warnings": []})
+        return {"errors": [], "warnings": []}
+
+    def variables(self, name: str) -> dict:
+        """Of a Space: all, after one was set where one is to be."""
+        variables = self.hub.repository(name, "spaces").variables
+        if self.command == "POST":
+            wanted = self._json()
+            variables[wanted["key"]] = wanted["value"]
+        return {key: {"value": value} for key, value in variables.items()}
 
     def upload_modes(self, kind: str, name: str, revision: str) -> dict:
         """Which files go as LFS objects, and what lies there already (so that unchanged files are left out)."""
@@ -347,9 +376,10 @@ class _Handler(BaseHTTPRequestHandler):
         return {}
 
     def information(self, kind: str, name: str, revision: str | None = None) -> dict:
-        _, commit = self._at(kind, name, revision)
+        repository, commit = self._at(kind, name, revision)
         files = [{"rfilename": path} for path in sorted(commit.files)]
-        return {"id": name, "sha": commit.sha, "private": False, "siblings": files, "tags": [], "likes": 0}
+        known = {"id": name, "sha": commit.sha, "private": repository.private}
+        return {**known, "siblings": files, "tags": [], "likes": 0}
 
     def references(self, kind: str, name: str) -> dict:
         repository = self.hub.repository(name, kind)
@@ -373,6 +403,17 @@ class _Handler(BaseHTTPRequestHandler):
         return commit.files[path]
 
 
+def _wrong_metadata(metadata: dict) -> Iterator[str]:
+    """What the Hub says of results that it does not take: impossible names of data sets, values that are no numbers."""
+    for model in metadata.get("model-index", []):
+        for result in model["results"]:
+            if not re.fullmatch(r"(?:[\w-]+/)?[\w.-]+", result["dataset"]["type"]):
+                yield f'"dataset.type" with value {result["dataset"]["type"]!r} fails to match the required pattern'
+            for metric in result["metrics"]:
+                if not metric["type"] or not isinstance(metric["value"], int | float):
+                    yield f'"metrics.value" of {metric["type"]!r} must be a number'
+
+
 def _tree_entries(files: dict[str, Blob], prefix: str, *, recursive: bool) -> Iterator[dict]:
     """Folders before what they hold; below the first level only where asked."""
     folders: set[str] = set()
@@ -393,6 +434,7 @@ _PAGE = r"(?:/(?P<kind>datasets|spaces))?/(?P<name>[^/]+/[^/]+)"
 _REVISION = r"/(?P<revision>[^/]+)"
 
 ROUTES = (
+    (("GET",), r"/api/whoami-v2", _Handler.who_am_i),
     (("POST",), r"/api/repos/create", _Handler.create_repository),
     (("POST",), r"/api/validate-yaml", _Handler.validate_card),
     (("POST",), _API + r"/preupload" + _REVISION, _Handler.upload_modes),
@@ -400,6 +442,7 @@ ROUTES = (
     (("PUT",), r"/lfs-objects/(?P<oid>[0-9a-f]{64})", _Handler.lfs_upload),
     (("POST",), _API + r"/commit" + _REVISION, _Handler.commit),
     (("POST",), _API + r"/tag" + _REVISION, _Handler.tag),
+    (("GET", "POST"), r"/api/spaces/(?P<name>[^/]+/[^/]+)/variables", _Handler.variables),
     (("GET",), _API + r"(?:/revision" + _REVISION + ")?", _Handler.information),
     (("GET",), _API + r"/refs", _Handler.references),
     (("GET",), _API + r"/tree" + _REVISION + r"(?:/(?P<folder>.+))?", _Handler.tree),
