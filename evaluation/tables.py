@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..metrics.statistics import Estimate, Score
 
@@ -53,6 +53,7 @@ def mmvqa_markdown(result: MmvqaResult) -> str:
     data, predictor = result.protocol["data"], result.protocol["predictor"]
     name = predictor.get("name") or predictor["kind"]
     told = ", ".join(f"{key} {data[key]}" for key in ("dataset", "split", "distractors", "draw") if key in data)
+    told += _of_whom(data)
     accuracies, details = [], []
     for think, numbers in result.numbers.items():
         way = _WAYS[think]
@@ -79,6 +80,10 @@ def mmvqa_markdown(result: MmvqaResult) -> str:
         f"{result.protocol['seed']}; everything else stands in mmvqa.json.",
     ]
     return "\n\n".join(filter(None, paragraphs))
+
+
+def _of_whom(data: Mapping[str, Any]) -> str:
+    return ", synthetic patients" if data.get("synthetic") is not None else ""
 
 
 def _accuracy_row(way: str, own: Score, swapped: Score, numbers: Numbers, difference: Estimate) -> list[str]:
@@ -151,6 +156,7 @@ def report_markdown(result: ReportResult) -> str:
     numbers, data = result.numbers, result.protocol["data"]
     name = result.protocol["predictor"].get("name") or result.protocol["predictor"]["kind"]
     told = ", ".join(f"{key} {data[key]}" for key in ("dataset", "split") if key in data)
+    told += _of_whom(data)
     metrics = [metric for metric in _METRICS if metric in numbers.own]
     rows = [
         ["own scan", *(f"{100 * numbers.own[metric]:.2f}" for metric in metrics)],

@@ -8,13 +8,13 @@ from typing import Any
 
 from .. import __version__
 from ..data.ct_rate import REPOSITORY as CT_RATE
-from ..evaluation.tables import table
 from .card_numbers import evaluation_text
 from .card_runs import Energy, hardware_text, training_text
 from .evidence import Evidence
 from .files import CODE_SUFFIX, Entry
 from .licence import CODE_LICENCE, LICENCE_FILE
-from .runs import Run
+from .markdown import text_table
+from .runs import PART, Run
 from .weights import Stored
 
 CARD = "README.md"
@@ -67,8 +67,13 @@ class CardFacts:
 
     @property
     def synthetic(self) -> bool:
-        """Whether its training is told, and all of it was on synthetic patients."""
+        """Whether all runs that are told were on synthetic patients."""
         return bool(self.runs) and all(run.synthetic for run in self.runs)
+
+    @property
+    def from_nothing(self) -> bool:
+        """Whether it has learnt from nothing but these runs: its vision tower and its decoder come from two of them."""
+        return {"clip", "language"} <= {run.stage for run in self.runs if run.tie == PART}
 
 
 def write_card(facts: CardFacts) -> str:
@@ -143,19 +148,26 @@ def _summary(facts: CardFacts) -> list[str]:
     paragraphs = [
         "**Research software, not a medical device. Nothing that it says may enter a decision about a patient.**",
         "A Med3D-R1 model: it takes a chest CT as a volume, and answers questions about it in words, with its "
-        f"reasoning first where that is asked for. {_millions(facts.stored.numbers)} numbers, stored as "
+        f"reasoning first where that is asked for. {_millions(facts.stored.numbers)} weights, stored as "
         f"{' and '.join(facts.stored.dtypes)} ({sizes}): a 3D vision transformer of {_layers(vision)}, a bridge that "
         f"turns a scan into {facts.image_tokens} tokens, and a {text['model_type']} decoder of {_layers(text)}. The "
         f"method is that of the paper [{PAPER}](https://arxiv.org/abs/2602.01200), the code an independent "
         f"implementation of it, med3d-r1 {__version__}."
         + (" The weights come from the runs below, and not from the paper's authors." if facts.runs else ""),
     ]
-    if facts.synthetic:
+    if facts.synthetic and facts.from_nothing:
         paragraphs.insert(
             1,
             "**It knows synthetic chests alone.** Everything that it learnt from was made by a program: it was "
             "never shown a scan of a patient. It shows the method at work; what it says about a real scan means "
             "nothing.",
+        )
+    elif facts.synthetic:
+        paragraphs.insert(
+            1,
+            "**It was trained on synthetic chests.** The runs that are told below were shown no scan of a patient; "
+            "what its parts had learnt before is not told. It shows the method at work; what it says about a real "
+            "scan means nothing.",
         )
     return paragraphs
 
@@ -206,13 +218,10 @@ def _code(facts: CardFacts) -> list[str]:
 
 
 def _use(facts: CardFacts) -> list[str]:
-    learnt = (
-        " It has learnt from no patient, so nothing about patients can be learnt from it." if facts.synthetic else ""
-    )
     return [
         "For research on vision-language models that read volumes: comparing methods, looking at how reasoning and "
         "scan "
-        "hang together, teaching." + learnt,
+        "hang together, teaching.",
         "Not for diagnosis, triage, a second reading, reports that anybody relies on, or any other use in care; not "
         "for other parts of the body, other modalities, children, or scans that the image processor refuses.",
     ]
@@ -244,21 +253,36 @@ def _limits(facts: CardFacts) -> str:
             if any("ECE" in text for text in evaluation_text(facts.evidence))
             else "; their calibration was not measured."
         ),
-        "The questions ask about 18 abnormalities of the chest. Everything else, such as fractures, masses outside the "
-        "lungs or emboli, it was never asked about, and its silence about it means nothing.",
+        "The questions of the evaluation are about 18 abnormalities of the chest. How it does with anything else, "
+        "such as fractures or emboli, was not measured, and its silence about it means nothing.",
         "It was not measured apart by sex, age, scanner, contrast medium or hospital.",
         "It writes English.",
     ]
     if any(run.dataset == "ct-rate" and not run.synthetic for run in facts.runs):
         points.append(
-            "The labels of CT-RATE come from a program that read the reports, not from people who looked at the "
-            "scans; its scans are from one hospital."
+            "The labels of CT-RATE come from a program that read the reports, not from people who looked at the scans."
         )
     if facts.runs and not facts.synthetic and any(run.synthetic for run in facts.runs):
         points.append("A part of its training was on synthetic patients.")
     if any(one.synthetic for one in facts.evidence):
         points.append("It was measured on synthetic patients: those numbers say nothing about patients.")
+    points += _watched(facts)
     return "\n".join(f"- {point}" for point in points)
+
+
+def _watched(facts: CardFacts) -> list[str]:
+    """Splits that were looked at while it trained and measured afterwards."""
+    measured = {one.data.get("split") for one in facts.evidence}
+    watched: dict[str, int] = {}
+    for run in facts.runs:
+        split = run.facts["settings"].get("held_out_split", "validation")
+        if split in measured and (rows := run.facts["data"].get("held_out_rows")):
+            watched[split] = watched.get(split, 0) + rows
+    return [
+        f"While it trained, {rows:,} rows of the split {split} were looked at. Nothing was learnt from them, but the "
+        "numbers on that split are not of data that nobody had seen."
+        for split, rows in watched.items()
+    ]
 
 
 def _licence(facts: CardFacts) -> str:
@@ -271,7 +295,7 @@ def _licence(facts: CardFacts) -> str:
 
 
 def _hashes(entries: Sequence[Entry]) -> str:
-    return table(["sha256", "file", "bytes"], [[f"`{one.sha256}`", one.path, f"{one.size:,}"] for one in entries])
+    return text_table(["sha256", "file", "bytes"], [[f"`{one.sha256}`", one.path, f"{one.size:,}"] for one in entries])
 
 
 def _layers(config: Mapping[str, Any]) -> str:

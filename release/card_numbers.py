@@ -8,6 +8,7 @@ from ..evaluation.mmvqa import MmvqaResult
 from ..evaluation.report import ReportResult
 from ..evaluation.tables import percent, points, share, table
 from .evidence import Evidence
+from .markdown import text_table
 
 _WAYS = {True: "with think", False: "without think"}
 NOTHING = (
@@ -78,20 +79,22 @@ def _reports(evidence: Sequence[Evidence]) -> list[str]:
     rows, findings = [], []
     for one in evidence:
         numbers = one.result.numbers
-        link = f"[{one.name}]({one.path.replace('.json', '.md')})"
+        link = f"[{one.name}]({one.path.replace('.json', '.md')}), {numbers.exams:,} exams"
         for way, scores in (("own scan", numbers.own), ("swapped scan", numbers.swapped)):
             rows.append(
                 [f"{link}, {way}", *(f"{100 * scores[name]:.2f}" if name in scores else "" for name in metrics)]
             )
+        differences = {name: points(estimate) for name, estimate in numbers.own_minus_swapped.items()}
+        rows.append([f"{link}, own - swapped, exam by exam", *(differences.get(name, "") for name in metrics)])
         for way, found in (("own scan", numbers.findings), ("swapped scan", numbers.findings_swapped)):
             if found is not None:
                 cells = [share(estimate) for estimate in (found.precision, found.recall, found.f1, found.crg)]
                 findings.append([f"{link}, {way}", *cells])
     paragraphs = [
         "### Reports",
-        table(["score x 100", *metrics], rows),
+        table(["score x 100", *(metric.upper().replace("_", "-") for metric in metrics)], rows),
         "Scores of words reward what all reports have in common: only the difference between own and swapped scans "
-        "comes from looking.",
+        "comes from looking. Differences are means over exams, with 95 % intervals; the other scores are of the corpus.",
     ]
     return [*paragraphs, *([table(["findings", "precision", "recall", "F1", "CRG"], findings)] if findings else [])]
 
@@ -100,13 +103,14 @@ def _protocols(evidence: Sequence[Evidence]) -> list[str]:
     rows = []
     for one in evidence:
         protocol, data = one.result.protocol, one.data
-        predictor = protocol["predictor"]
+        predictor, generation = protocol["predictor"], protocol["predictor"]["generation"]
+        drawn = "greedy" if generation["samples"] == 1 else f"majority of {generation['samples']}"
         rows.append(
             [
                 f"[{one.path}]({one.path})",
                 data_text(data),
                 predictor["dtype"],
-                ", ".join(f"{key} {value}" for key, value in predictor["generation"].items()),
+                f"{drawn}, at most {generation['max_new_tokens']} tokens",
                 f"seed {protocol['seed']}",
                 f"`{protocol['hash'][:16]}`",
             ]
@@ -117,7 +121,7 @@ def _protocols(evidence: Sequence[Evidence]) -> list[str]:
         "refuses results of others. The files have everything that is needed to repeat the measurement, hashes of "
         "the questions included; answers to single questions are not published, because they name scans of a data "
         "set.",
-        table(["file", "data", "dtype", "generation", "drawn with", "protocol"], rows),
+        text_table(["file", "data", "dtype", "answers", "questions and intervals", "protocol"], rows),
     ]
 
 

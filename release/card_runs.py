@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..evaluation.tables import table
+from .markdown import text_table
 from .runs import BEGAN, MADE, PART, Run
 
 STAGES = {
     "language": "decoder, from nothing, on notes in text",
     "clip": "vision tower: 3D CLIP on scans and reports",
-    "sft": "S1: supervised fine-tuning with abnormality re-weighting",
-    "grpo": "S2: GRPO with verifiable rewards",
+    "sft": "S1: supervised fine-tuning",
+    "grpo": "S2: reinforcement learning, GRPO",
 }
 _DATA = {"ct-rate": "CT-RATE", "rad-chestct": "RAD-ChestCT", "phantom": "synthetic patients"}
 _TIES = {
     MADE: "its weights are the released ones, byte by byte",
-    BEGAN: "its model is what a later stage here noted as its beginning, by hash",
-    PART: "its weights are in the model of a stage here, one by one",
+    BEGAN: "a later stage noted the hash of its model as its beginning",
+    PART: "its weights are in the model of a later stage, one by one",
 }
 _SAID = "**not proven**: whoever released the model says so"
 _PLACES = {"data", "output_dir", "model", "volume_store", "feature_store", "vision_weights", "logging_dir", "deepspeed"}
@@ -63,7 +63,7 @@ def training_text(runs: Sequence[Run]) -> list[str]:
         for run in runs
     ]
     paragraphs = [
-        table(["stage", "data", "trained (weights)", "steps", "time", "what ties it to this model"], rows),
+        text_table(["stage", "data", "trained (weights)", "steps", "time", "what ties it to this model"], rows),
         "From the record that each run wrote itself. Settings that a recipe leaves out have the defaults of that "
         "version (`med3d-r1 train STAGE --keys`); names of folders are left out here.",
     ]
@@ -74,7 +74,7 @@ def hardware_text(runs: Sequence[Run], energy: Energy) -> list[str]:
     if not runs:
         return ["Not told: no records of runs were given. Energy and carbon were not measured."]
     rows = [[STAGES[run.stage], _hardware(run.facts["hardware"]), _duration(run)] for run in runs]
-    return [table(["stage", "ran on", "time"], rows), _energy_text(runs, energy)]
+    return [text_table(["stage", "ran on", "time"], rows), _energy_text(runs, energy)]
 
 
 def _energy_text(runs: Sequence[Run], energy: Energy) -> str:

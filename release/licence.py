@@ -32,23 +32,27 @@ class Licence:
     texts: dict[str, str]
 
 
-def choose_licence(identifier: str | None, file: Path | None, runs: Sequence[Run]) -> Licence:
+def choose_licence(
+    identifier: str | None, file: Path | None, runs: Sequence[Run], base_models: Sequence[str] = ()
+) -> Licence:
     """
     Args:
         identifier: as said; None: that of the code, where no data of patients forbid it.
         file: its text; not needed for the code's own.
         runs: that made the model.
+        base_models: Hub ids of models that it began with.
 
     Raises:
-        ReleaseError: the model learnt from patients' data and no licence was said, or its text is missing.
+        ReleaseError: the model learnt from patients' data or began with another model, and no licence was said; or the
+            licence's text is missing.
     """
     own = _code_licence()
     if identifier is None:
         learnt = sorted({_DATA_TERMS[run.dataset] for run in runs if not run.synthetic})
-        if learnt:
+        if learnt or base_models:
             raise ReleaseError(
-                f"--license is missing: this model learnt from {', '.join(learnt)}, and a decoder that it began with "
-                "has terms of its own. Say under which licence its weights may be passed on"
+                f"--license is missing: this model comes from {', '.join([*learnt, *base_models])}, which have terms "
+                "of their own. Say under which licence its weights may be passed on"
             )
         identifier = CODE_LICENCE
     if identifier == CODE_LICENCE:

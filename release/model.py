@@ -68,6 +68,7 @@ class Staged:
         entries: its files.
         evidence, runs: what its card tells of.
         loaded: what `load_as_stranger` found in it.
+        tag: of the version, or None.
     """
 
     folder: Path
@@ -75,11 +76,12 @@ class Staged:
     evidence: list[Evidence]
     runs: list[Run]
     loaded: dict[str, Any]
+    tag: str | None
 
     @property
     def message(self) -> str:
         """Of the commit."""
-        return f"Release with med3d-r1 {__version__}"
+        return f"Release{f' {self.tag}' if self.tag else ''} with med3d-r1 {__version__}"
 
 
 def stage_model(release: ModelRelease, target: Path) -> Staged:
@@ -99,7 +101,7 @@ def stage_model(release: ModelRelease, target: Path) -> Staged:
     evidence = read_evidence(release.results, WeightsHash(release.folder), image_processor.preprocessing)
     require_shown(former_claims(release.folder), evidence)
     runs = read_runs(release.runs, release.folder)
-    licence = choose_licence(release.licence, release.licence_file, runs)
+    licence = choose_licence(release.licence, release.licence_file, runs, release.base_models)
 
     target.mkdir(parents=True)
     for name, path in files.items():
@@ -126,7 +128,7 @@ def stage_model(release: ModelRelease, target: Path) -> Staged:
         (target / name).write_text(text, encoding="utf-8")
     for name, path in files_below(target):
         refuse_private(path, name)
-    return Staged(target, entries_of(target), evidence, runs, load_as_stranger(target))
+    return Staged(target, entries_of(target), evidence, runs, load_as_stranger(target), release.tag)
 
 
 def require_own_code(files: dict[str, Path]) -> None:
