@@ -94,7 +94,8 @@ def _reports(evidence: Sequence[Evidence]) -> list[str]:
         "### Reports",
         table(["score x 100", *(metric.upper().replace("_", "-") for metric in metrics)], rows),
         "Scores of words reward what all reports have in common: only the difference between own and swapped scans "
-        "comes from looking. Differences are means over exams, with 95 % intervals; the other scores are of the corpus.",
+        "comes from looking. Differences are means over exams, with 95 % intervals; the other scores are of the "
+        "corpus.",
     ]
     return [*paragraphs, *([table(["findings", "precision", "recall", "F1", "CRG"], findings)] if findings else [])]
 
