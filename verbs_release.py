@@ -40,7 +40,10 @@ def run_release(args: argparse.Namespace) -> None:
         base_models=args.base_model,
         energy=Energy(args.watts, args.grams_per_kwh),
     )
-    place = None if args.dry_run else hub.find_place(hub.open_hub(), args.repo_id, "model", args.private)
+    place = None
+    if not args.dry_run:
+        with hub.asking():
+            place = hub.find_place(hub.open_hub(), args.repo_id, "model", args.private)
     with tempfile.TemporaryDirectory(prefix="med3d-r1-release-") as scratch:
         say("checking the folder, and loading it as somebody would who has nothing else")
         staged = stage_model(release, Path(scratch) / "release")
@@ -62,8 +65,9 @@ def run_release(args: argparse.Namespace) -> None:
                 _write_card(card.source, args.card)
             print_text(NOTHING_SENT)
             return
-        place = hub.create(hub.compare(place, staged.entries, tag), args.private)
-        commit = hub.send(place, staged.folder, staged.message, tag)
+        with hub.asking():
+            place = hub.create(hub.compare(place, staged.entries, tag), args.private)
+            commit = hub.send(place, staged.folder, staged.message, tag)
     print_text(_sent(place, commit, tag))
 
 
@@ -74,9 +78,12 @@ def run_release_space(args: argparse.Namespace) -> None:
 
     hub.require_repo_id(args.repo_id)
     release = SpaceRelease(args.repo_id, args.model, args.revision, args.folder)
-    api = None if args.dry_run else hub.open_hub()
-    place = None if api is None else hub.find_place(api, args.repo_id, "space", args.private)
-    commit = None if api is None else hub.commit_of(api, args.model, args.revision)
+    place = commit = None
+    if not args.dry_run:
+        with hub.asking():
+            api = hub.open_hub()
+            place = hub.find_place(api, args.repo_id, "space", args.private)
+            commit = hub.commit_of(api, args.model, args.revision)
     with tempfile.TemporaryDirectory(prefix="med3d-r1-release-") as scratch:
         staged = stage_space(release, Path(scratch) / "space")
         facts = [
@@ -92,8 +99,9 @@ def run_release_space(args: argparse.Namespace) -> None:
             print_text(NOTHING_SENT)
             return
         variables = {hub.MODEL_VARIABLE: args.model, hub.REVISION_VARIABLE: commit}
-        place = hub.create(hub.compare(place, staged.entries, None), args.private, variables=variables)
-        sent = hub.send(place, staged.folder, staged.message, None)
+        with hub.asking():
+            place = hub.create(hub.compare(place, staged.entries, None), args.private, variables=variables)
+            sent = hub.send(place, staged.folder, staged.message, None)
     print_text(_sent(place, sent, None))
 
 

@@ -1,9 +1,11 @@
 """What may lie in a folder that is published, and what never: scans, secrets, leftovers of training.
 
-a model folder    holds the files of `save_checkpoint` and no others: what is unknown is refused, not left out silently
-any folder        a scan is known by its name or its first bytes, a secret by its name or by how keys are written
-written anew      README.md, LICENSE, .eval_results/ and evaluation/ of a release that came before are not sent as
-                  they are; `former_claims` says which numbers they hold
+Rules, in the order in which they are looked at:
+
+    any folder        a scan is known by its first bytes or its name, a secret by its name or by how keys are written
+    a model folder    holds the files of `save_checkpoint` and no others: what is unknown is refused
+    written anew      README.md, LICENSE, .eval_results/ and evaluation/ of a release that came before are not sent as
+                      they are; `former_claims` says which numbers they hold
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,14 +71,36 @@ def require_tag(tag: str) -> None:
         )
 
 
+@contextmanager
+def asking() -> Iterator[None]:
+    """While the Hub is asked: what goes wrong with it becomes a sentence.
+
+    Raises:
+        ReleaseError: the Hub refuses, or cannot be reached.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError
+
+    connection_lost = HfHubHTTPError.__bases__[0]  # the error of whichever HTTP library the client is built on
+    try:
+        yield
+    except HfHubHTTPError as error:
+        said = error.server_message or str(error)
+        raise ReleaseError(f"the Hub at {constants.ENDPOINT} refuses: {said}. What it has already is kept") from error
+    except (connection_lost, ConnectionError) as error:
+        raise ReleaseError(
+            f"the Hub at {constants.ENDPOINT} cannot be reached: {error}. Run the same command again"
+        ) from error
+
+
 def open_hub() -> HfApi:
     """The Hub's client, logged in.
 
     Raises:
-        ReleaseError: nobody is logged in, or the Hub cannot be reached.
+        ReleaseError: nobody is logged in.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+    from huggingface_hub.errors import LocalTokenNotFoundError
 
     api = HfApi()
     try:
@@ -87,10 +110,6 @@ def open_hub() -> HfApi:
             "not logged in to the Hub: run `hf auth login` with a token that may write, or set HF_TOKEN. "
             "--dry-run needs none"
         ) from error
-    except HfHubHTTPError as error:
-        raise ReleaseError(f"the Hub at {api.endpoint} does not accept the token: {_said(error)}") from error
-    except OSError as error:
-        raise ReleaseError(f"the Hub at {api.endpoint} cannot be reached: {error}") from error
     return api
 
 
@@ -192,29 +211,23 @@ def send(place: Place, folder: Path, message: str, tag: str | None) -> str:
 
     Nothing is sent that is there already; a release that stopped between commit and tag is completed.
 
+    The Hub refuses where somebody else wrote to the repository since it was looked at.
+
     Returns:
         the commit.
-
-    Raises:
-        ReleaseError: somebody else wrote to the repository meanwhile, or the Hub refuses.
     """
-    from huggingface_hub.errors import HfHubHTTPError
-
     if place.tagged is not None:
         return place.tagged
-    try:
-        commit = place.api.upload_folder(
-            repo_id=place.repo_id,
-            repo_type=place.repo_type,
-            folder_path=folder,
-            commit_message=message,
-            delete_patterns="*" if place.gone else None,
-            parent_commit=place.head,
-        ).oid
-        if tag is not None:
-            place.api.create_tag(place.repo_id, repo_type=place.repo_type, tag=tag, revision=commit)
-    except HfHubHTTPError as error:
-        raise ReleaseError(f"{place.repo_id}: the Hub refuses: {_said(error)}. Run the same command again") from error
+    commit = place.api.upload_folder(
+        repo_id=place.repo_id,
+        repo_type=place.repo_type,
+        folder_path=folder,
+        commit_message=message,
+        delete_patterns="*" if place.gone else None,
+        parent_commit=place.head,
+    ).oid
+    if tag is not None:
+        place.api.create_tag(place.repo_id, repo_type=place.repo_type, tag=tag, revision=commit)
     return commit
 
 
@@ -248,15 +261,12 @@ def _git_sha1(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _said(error: Exception) -> str:
-    return getattr(error, "server_message", None) or str(error)
-
-
 __all__ = [
     "BRANCH",
     "MODEL_VARIABLE",
     "REVISION_VARIABLE",
     "Place",
+    "asking",
     "commit_of",
     "compare",
     "create",

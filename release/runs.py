@@ -1,10 +1,12 @@
 """The runs of training behind a model, and what ties each of them to it.
 
-made this model       the run's files of weights are the released ones, byte by byte
-began the next        the run's model has the hash that a later run noted of the model that it began with
-is part of it         the vision tower of a run of CLIP, or the decoder of a run of the language model, is there
-                      weight by weight in a model of the chain
-said                  nothing ties it: whoever released the model says that the run belongs to it
+What a run is to the model, the strongest first:
+
+    made this model       its files of weights are the released ones, byte by byte
+    began the next        its model has the hash that a later run noted of the model that it began with
+    is part of it         the vision tower of a run of CLIP, or the decoder of a run of the language model, is there
+                          weight by weight in a model of the chain
+    said                  nothing ties it: whoever released the model says that the run belongs to it
 """
 
 from __future__ import annotations

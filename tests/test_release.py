@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
+from huggingface_hub.errors import HfHubHTTPError
 
 from med3d_r1 import __version__, cli, verbs_release
 from med3d_r1.checkpoints import load_processor
@@ -328,6 +329,17 @@ def test_whoever_is_not_logged_in_is_told_how(monkeypatch):
     monkeypatch.setattr("huggingface_hub.hf_api.get_token", lambda: None)
     with pytest.raises(ReleaseError, match="hf auth login"):
         hub.open_hub()
+
+
+def test_a_hub_out_of_reach_and_a_hub_that_refuses_are_a_sentence(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.hf_api.get_token", lambda: "hf_any")
+    with pytest.raises(ReleaseError, match=r"cannot be reached: .*offline mode"), hub.asking():
+        hub.open_hub()  # tests are offline
+    lost = HfHubHTTPError.__bases__[0]
+    with pytest.raises(ReleaseError, match="cannot be reached: connection refused"), hub.asking():
+        raise lost("connection refused")
+    with pytest.raises(FileNotFoundError), hub.asking():
+        raise FileNotFoundError("a file of ours")
 
 
 def test_a_folder_that_does_not_load_for_a_stranger_is_refused(tmp_path):

@@ -58,6 +58,13 @@ send("tag taken", other, second, "v1")
 send("next version", other, second, "v2")
 send("old version again", other, first, "v1")
 send("public", other, second, "v2", private=True)
+stale = hub.find_place(api, other, "model", False)
+api.upload_file(path_or_fileobj=b"x", path_in_repo="x.txt", repo_id=other)
+try:
+    with hub.asking():
+        hub.send(stale, first, "Send", "v3")
+except ValueError as error:
+    said["moved on"] = ["refused", str(error), []]
 api.create_repo("someone/else")
 api.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="someone/else")
 send("not ours", "someone/else", first, "v1")
@@ -147,7 +154,7 @@ def test_the_code_of_the_card_is_the_code_of_the_commit(released):
 def test_a_version_is_sent_once_and_the_next_replaces_its_files(released):
     hub, said = released
     repository = hub.repository("someone/other")
-    first, second = repository.commits[1:]
+    first, second, _ = repository.commits[1:]
     assert said["new"] == ["sent", first.sha, []]
     assert said["again"] == ["sent", first.sha, []]
     assert said["next version"] == ["sent", second.sha, ["old.txt"]]
@@ -163,6 +170,7 @@ def test_a_version_is_sent_once_and_the_next_replaces_its_files(released):
         ("tag taken", r"the tag v1 is there already with other files \(2 differ, such as new.txt\)"),
         ("public", "is there already and public, and --private was said"),
         ("not ours", "holds something else, no Med3D-R1 model"),
+        ("moved on", "refuses: .*moved on since"),
     ],
 )
 def test_what_is_there_already_is_not_overwritten(released, name, words):
