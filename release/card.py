@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import __version__
 from ..data.ct_rate import REPOSITORY as CT_RATE
-from .card_numbers import evaluation_text
+from .card_numbers import calibration_is_known, evaluation_text
 from .card_runs import Energy, hardware_text, training_text
 from .evidence import Evidence
 from .files import CODE_SUFFIX, Entry
@@ -250,11 +250,9 @@ def _limits(facts: CardFacts) -> str:
         "Probabilities of options say how sure the model is, not how often it is right"
         + (
             "; the calibration error (ECE) is in the tables above."
-            if any("ECE" in text for text in evaluation_text(facts.evidence))
+            if calibration_is_known(facts.evidence)
             else "; their calibration was not measured."
         ),
-        "The questions of the evaluation are about 18 abnormalities of the chest. How it does with anything else, "
-        "such as fractures or emboli, was not measured, and its silence about it means nothing.",
         "It was not measured apart by sex, age, scanner, contrast medium or hospital.",
         "It writes English.",
     ]
@@ -264,6 +262,11 @@ def _limits(facts: CardFacts) -> str:
         )
     if facts.runs and not facts.synthetic and any(run.synthetic for run in facts.runs):
         points.append("A part of its training was on synthetic patients.")
+    if facts.evidence:
+        points.append(
+            "The questions of the evaluation are about 18 abnormalities of the chest. How it does with anything else, "
+            "such as fractures or emboli, was not measured, and its silence about it means nothing."
+        )
     if any(one.synthetic for one in facts.evidence):
         points.append("It was measured on synthetic patients: those numbers say nothing about patients.")
     points += _watched(facts)

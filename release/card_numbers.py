@@ -25,6 +25,12 @@ def evaluation_text(evidence: Sequence[Evidence]) -> list[str]:
     return [*_mmvqa(mmvqa), *_reports(reports), *_protocols(evidence)]
 
 
+def calibration_is_known(evidence: Sequence[Evidence]) -> bool:
+    """Whether a result says how often the model is right when it is so and so sure."""
+    choices = [one.result for one in evidence if isinstance(one.result, MmvqaResult)]
+    return any(numbers.calibration is not None for result in choices for numbers in result.numbers.values())
+
+
 def _mmvqa(evidence: Sequence[Evidence]) -> list[str]:
     if not evidence:
         return []
@@ -142,4 +148,4 @@ def data_text(data: dict) -> str:
     return name + (f", split {data['split']}" if data.get("split") else "")
 
 
-__all__ = ["NOTHING", "data_text", "evaluation_text"]
+__all__ = ["NOTHING", "calibration_is_known", "data_text", "evaluation_text"]
