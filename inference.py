@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from queue import SimpleQueue
+from threading import Thread
 
 import numpy as np
 import torch
+from transformers.generation.streamers import BaseStreamer
 
 from .answers_med3d_r1 import LETTERS, ParsedAnswer
 from .modeling_med3d_r1 import Med3DR1ForConditionalGeneration
@@ -34,6 +37,10 @@ class EncodedScan:
 
     prepared: PreparedVolume
     features: torch.Tensor
+
+    def to(self, device: str | torch.device) -> EncodedScan:
+        """The same scan with its features on a device."""
+        return replace(self, features=self.features.to(device))
 
 
 @dataclass(frozen=True)
@@ -187,6 +194,35 @@ def diagnose(
     """
     prompt = _tokenize(processor, model, check_question(question, options, think))
     text = _generate(model, processor, prompt, scan, **generation_options)
+    return _diagnosis(model, processor, scan, prompt, text, options, think, abstain_below, num_regions)
+
+
+def stream_diagnosis(
+    model: Med3DR1ForConditionalGeneration,
+    processor: Med3DR1Processor,
+    scan: EncodedScan,
+    question: str,
+    options: Sequence[str] | None = None,
+    think: bool = True,
+    abstain_below: float = 0.0,
+    num_regions: int = 3,
+    **generation_options,
+) -> Iterator[str | Diagnosis]:
+    """`diagnose` to look on: yields the text so far each time it has grown, and at last the Diagnosis.
+
+    To close the iterator (which leaving a loop over it does) ends the writing at the next token.
+
+    Args, Raises: as of `diagnose`; the errors come with the first `next`.
+    """
+    prompt = _tokenize(processor, model, check_question(question, options, think))
+    text = yield from _stream(model, processor, prompt, scan, **generation_options)
+    yield _diagnosis(model, processor, scan, prompt, text, options, think, abstain_below, num_regions)
+
+
+def _diagnosis(
+    model, processor, scan: EncodedScan, prompt: torch.Tensor, text: str, options, think, abstain_below, num_regions
+) -> Diagnosis:
+    """What follows from the text that the model wrote."""
     parsed = processor.parse(text, options, think)
     letter, answer, probabilities = parsed.letter, parsed.answer, {}
     opening = answer_opening(text, parsed, think)
@@ -238,6 +274,14 @@ def write_report(
     return parse_report(_generate(model, processor, prompt, scan, **generation_options))
 
 
+def stream_report(
+    model: Med3DR1ForConditionalGeneration, processor: Med3DR1Processor, scan: EncodedScan, **generation_options
+) -> Iterator[str | Report]:
+    """`write_report` to look on: yields the text so far, and at last the Report; see `stream_diagnosis`."""
+    prompt = _tokenize(processor, model, report_messages())
+    yield parse_report((yield from _stream(model, processor, prompt, scan, **generation_options)))
+
+
 _REPORT = re.compile(r"\s*<finding>(.+)</finding>\s*<impression>(.+)</impression>\s*", re.DOTALL)
 _REPORT_TAG = re.compile(r"</?(?:finding|impression)>")
 
@@ -269,6 +313,66 @@ def _generate(model, processor, prompt: torch.Tensor, scan: EncodedScan, **optio
         **{"do_sample": False, "max_new_tokens": MAX_NEW_TOKENS, **options},
     )[0, prompt.shape[1] :]
     return processor.tokenizer.decode(completion, skip_special_tokens=True).strip()
+
+
+class _Abandoned(Exception):
+    """Nobody reads any more what is being written."""
+
+
+class _Tokens(BaseStreamer):
+    """Hands tokens from the thread that writes to the one that reads.
+
+    Attributes:
+        news: token ids one by one, then the whole text, or the error that ended the writing.
+        abandoned: set by the reader: write no more.
+    """
+
+    def __init__(self) -> None:
+        self.news: SimpleQueue[int | str | Exception] = SimpleQueue()
+        self.abandoned = False
+        self._prompt_seen = False
+
+    def put(self, value: torch.Tensor) -> None:
+        """Called by `generate`, first with the prompt (1, S), then with each token (1,)."""
+        if self.abandoned:
+            raise _Abandoned
+        if self._prompt_seen:
+            self.news.put(value.item())
+        self._prompt_seen = True
+
+    def end(self) -> None:
+        """Called by `generate`; the whole text, which follows, says the same."""
+
+
+def _stream(model, processor, prompt: torch.Tensor, scan: EncodedScan, **options) -> Generator[str, None, str]:
+    """`_generate` in a thread of its own: yields the text so far and returns what `_generate` returns."""
+    tokens = _Tokens()
+
+    def write() -> None:
+        try:
+            tokens.news.put(_generate(model, processor, prompt, scan, streamer=tokens, **options))
+        except Exception as error:  # it belongs to whoever reads
+            tokens.news.put(error)
+
+    writer = Thread(target=write, daemon=True)
+    writer.start()
+    ids, shown = [], ""
+    try:
+        while True:
+            news = tokens.news.get()
+            if isinstance(news, str):
+                return news
+            if isinstance(news, Exception):
+                raise news
+            ids.append(news)
+            text = processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            # A character may take several tokens: its first ones alone decode to a replacement.
+            if tokens.news.empty() and text != shown and not text.endswith("\N{REPLACEMENT CHARACTER}"):
+                shown = text
+                yield text
+    finally:
+        tokens.abandoned = True
+        writer.join()
 
 
 def answer_opening(text: str, parsed: ParsedAnswer, think: bool) -> str:
@@ -341,4 +445,5 @@ def _evidence(model, processor, prompt: torch.Tensor, opening: str, answer: str,
 
 
 __all__ = ["MAX_NEW_TOKENS", "Diagnosis", "EncodedScan", "EvidenceMap", "Region", "Report", "answer_opening",
-           "check_question", "diagnose", "encode_scan", "letter_scores", "parse_report", "write_report"]  # fmt: skip
+           "check_question", "diagnose", "encode_scan", "letter_scores", "parse_report", "stream_diagnosis",
+           "stream_report", "write_report"]  # fmt: skip

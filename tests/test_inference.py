@@ -1,7 +1,10 @@
 """From an encoded scan to an answer: probabilities against numbers by hand, evidence in millimetres, broken outputs."""
 
+import itertools
 import json
 import math
+import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +12,16 @@ import pytest
 import torch
 
 from med3d_r1 import inference
-from med3d_r1.inference import EvidenceMap, check_question, diagnose, encode_scan, parse_report, write_report
+from med3d_r1.inference import (
+    EvidenceMap,
+    check_question,
+    diagnose,
+    encode_scan,
+    parse_report,
+    stream_diagnosis,
+    stream_report,
+    write_report,
+)
 from med3d_r1.prompts_med3d_r1 import question_messages
 from scans import synthetic_chest
 from tiny import tiny_model, tiny_processor
@@ -220,3 +232,58 @@ def test_generation_options_reach_the_model(model, processor, scan, monkeypatch)
     write_report(model, processor, scan)
     assert (seen["max_new_tokens"], seen["do_sample"]) == (inference.MAX_NEW_TOKENS, False)
     assert not math.isnan(seen["pixel_values"].sum())
+
+
+def test_a_streamed_answer_is_the_answer(model, processor, scan):
+    """The untrained model's greedy output, token by token: the texts grow, and the end is equal."""
+    *texts, streamed = stream_diagnosis(model, processor, scan, QUESTION, OPTIONS, max_new_tokens=12)
+    whole = diagnose(model, processor, scan, QUESTION, OPTIONS, max_new_tokens=12)
+    assert streamed.to_dict() == whole.to_dict()
+    np.testing.assert_array_equal(streamed.evidence.relevance, whole.evidence.relevance)
+    assert texts
+    assert all(len(later) > len(earlier) for earlier, later in itertools.pairwise(texts))
+    assert whole.text.startswith(texts[-1])
+
+
+def test_a_streamed_report_is_the_report(model, processor, scan):
+    *texts, streamed = stream_report(model, processor, scan, max_new_tokens=6)
+    assert texts
+    assert streamed == write_report(model, processor, scan, max_new_tokens=6)
+
+
+def test_characters_of_several_tokens_are_shown_when_they_are_whole(model, processor, scan, monkeypatch):
+    """The tiny tokenizer spells the e acute of "fin\u00e9" with two tokens, bytes C3 and A9."""
+    ids = processor.tokenizer("fin\u00e9", add_special_tokens=False)["input_ids"]
+
+    def generate(input_ids, streamer, **options):
+        streamer.put(input_ids)
+        for token in ids:
+            streamer.put(torch.tensor([token]))
+            while not streamer.news.empty():
+                time.sleep(0.001)  # until the reader has taken it, so that each one can be shown
+        return torch.cat([input_ids, torch.tensor([ids])], dim=1)
+
+    monkeypatch.setattr(model, "generate", generate)
+    *texts, report = stream_report(model, processor, scan)
+    assert report.text == "fin\u00e9"
+    assert not any("\N{REPLACEMENT CHARACTER}" in text for text in texts)
+
+
+def test_leaving_a_stream_ends_the_writing(model, processor, scan):
+    threads = threading.active_count()
+    started = time.monotonic()
+    for _ in stream_report(model, processor, scan, max_new_tokens=100_000, eos_token_id=None):
+        break
+    assert threading.active_count() == threads
+    assert time.monotonic() - started < 30  # 100,000 tokens would take hours
+
+
+def test_an_error_while_writing_reaches_the_reader(model, processor, scan, monkeypatch):
+    def generate(input_ids, **options):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(model, "generate", generate)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        next(stream_report(model, processor, scan))
+    with pytest.raises(ValueError, match="2 to 26"):
+        next(stream_diagnosis(model, processor, scan, QUESTION, ["Mass"]))
