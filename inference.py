@@ -74,15 +74,19 @@ class EvidenceMap:
     gate: np.ndarray | None
     affine: np.ndarray
 
+    @property
+    def cell_mm(self) -> tuple[float, float, float]:
+        """Extent of a cell along (D, H, W)."""
+        return tuple(round(float(length), 1) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
+
     def regions(self, count: int) -> tuple[Region, ...]:
         """The `count` cells that speak most for the answer, strongest first; fewer where fewer speak for it."""
-        size = tuple(round(float(length), 1) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
         strongest = np.argsort(self.relevance, axis=None)[::-1][:count]
         cells = zip(*np.unravel_index(strongest, self.relevance.shape), strict=True)
         return tuple(
             Region(
                 center_mm=tuple(round(float(x), 1) for x in (self.affine @ (*cell, 1.0))[:3]),
-                size_mm=size,
+                size_mm=self.cell_mm,
                 relevance=float(self.relevance[cell]),
                 place=self._place(cell),
             )

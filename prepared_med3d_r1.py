@@ -65,6 +65,15 @@ class PreparedVolume:
         """Millimetres between voxel centres along (D, H, W)."""
         return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
 
+    @property
+    def middle(self) -> tuple[int, int, int]:
+        """The middle voxel (d, h, w) of what the scan fills; a few slices need not lie in the middle of the grid."""
+        middle, padded = [], self.record["padded_mm"]
+        for (first, last), length, step in zip(SIDES, self.hu.shape, self.spacing, strict=True):
+            start, stop = round(padded[first] / step), length - round(padded[last] / step)
+            middle.append((start + stop) // 2)
+        return tuple(middle)
+
     def save(self, path: str | os.PathLike[str], compress: bool = False) -> None:
         """Write a .npz with the entries `hu`, `affine` and `record` (JSON text).
 

@@ -65,7 +65,7 @@ def run_inspect(args: argparse.Namespace) -> None:
         warnings.simplefilter("ignore")  # they stand in the record, which is printed
         prepared = _prepare(image_processor, args)
     if args.png:
-        _save_picture(three_planes(prepared.hu, prepared.spacing, position=_middle(prepared)), args.png)
+        _save_picture(three_planes(prepared.hu, prepared.spacing, position=prepared.middle), args.png)
     if args.json:
         facts = {"shape": prepared.hu.shape, "affine": prepared.affine.tolist(), **prepared.record}
         print(json.dumps(facts, indent=2))
@@ -178,17 +178,6 @@ def _prepare(image_processor, args: argparse.Namespace):
     source = args.scan[0] if len(args.scan) == 1 else args.scan
     names = ("spacing", "orientation", "series", "modality", "rescale", "hu_guard")
     return image_processor.prepare(source, **{name: getattr(args, name) for name in names})
-
-
-def _middle(prepared) -> list[int]:
-    """The middle voxel of what the scan fills; a few slices need not lie in the middle of the model's view."""
-    from .prepared_med3d_r1 import SIDES
-
-    middle, padded = [], prepared.record["padded_mm"]
-    for (first, last), length, step in zip(SIDES, prepared.hu.shape, prepared.spacing, strict=True):
-        start, stop = round(padded[first] / step), length - round(padded[last] / step)
-        middle.append((start + stop) // 2)
-    return middle
 
 
 def _save_picture(picture, path: Path) -> None:
