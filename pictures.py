@@ -27,7 +27,8 @@ PANEL_PIXELS = 448
 SCALE_BAR_MM = 50
 FOR_COLOR, AGAINST_COLOR, TEXT_COLOR = (255, 140, 0), (60, 130, 255), (255, 255, 0)
 CROSSHAIR_COLOR, CROSSHAIR_GAP_MM = (90, 220, 200), 6
-_FULL_COLOR, _FAINTEST = 160 / 255, 0.01
+_FULL_COLOR = 160 / 255
+_CELL_OPACITY, _FAINTEST_CELL = 0.44, 0.1
 _MARGIN, _CAPTION_HEIGHT = 6, 26
 
 
@@ -162,8 +163,8 @@ def plane_svg(
         affine: (4, 4), voxel (d, h, w) of `hu` to millimetres, RAS+.
         position: the voxel (d, h, w) under the crosshair; the plane goes through it.
         window: one of `WINDOWS`.
-        relevance: (d, h, w), cells of any grid with the same axes: orange above 0, blue below, the strongest cell of
-            the volume in full colour.
+        relevance: (d, h, w), cells of any grid with the same axes: orange above 0, blue below, the stronger the less
+            transparent. Cells of less than a tenth of the strongest are left out: all colour and no picture else.
         relevance_affine: (4, 4), cell (d, h, w) of `relevance` to millimetres, RAS+.
     """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -214,11 +215,12 @@ def _cells(view: View, shape, affine: np.ndarray, position, relevance: np.ndarra
         )
         width, height = (steps[axis] * spacing[axis] for axis in (columns, rows))
         top = shape[rows] * spacing[rows] - top - height if view.head_up else top
-        opacity = _FULL_COLOR * abs(value) / strongest
-        if opacity >= _FAINTEST:
+        share = abs(value) / strongest
+        if share >= _FAINTEST_CELL:
             yield (
                 f'<rect class="cell" x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"'
-                f' fill="{_css(FOR_COLOR if value > 0 else AGAINST_COLOR)}" fill-opacity="{opacity:.2f}"/>'
+                f' fill="{_css(FOR_COLOR if value > 0 else AGAINST_COLOR)}"'
+                f' fill-opacity="{_CELL_OPACITY * share:.2f}"/>'
             )
 
 

@@ -14,8 +14,9 @@ _BEGUN_TAG = re.compile(r"</?[a-z]*\Z")
 
 EVIDENCE_CAPTION = (
     "Orange cells spoke for the answer <b>{}</b>, blue cells against it: by how much, to first order, the logarithm of "
-    "its probability would fall if the image fell silent there. This is what moved the model. It is not a finding, not "
-    "an outline of one, and no proof that the answer is right. A cell is {} mm (head–foot, front–back, side–side)."
+    "its probability would fall if the image fell silent there. Cells below a tenth of the strongest are left out. "
+    "This is what moved the model. It is not a finding, not an outline of one, and no proof that the answer is right. "
+    "A cell is {} mm, from foot to head, front to back and side to side."
 )
 
 
@@ -105,8 +106,9 @@ def bars(diagnosis: Diagnosis, abstain_below: float) -> str:
         f'<span class="track" aria-hidden="true"><i class="bar" style="width:{share:.1%}"></i>{line}</span></li>'
         for letter, (option, share) in zip(LETTERS, diagnosis.probabilities.items(), strict=False)
     ]
-    note = f'<p class="note">The line marks {abstain_below:.0%}: below it the model abstains.</p>' if abstain_below else ""
-    title = '<h3>Probability of each option, given the reasoning</h3>'
+    told = f"The line marks {abstain_below:.0%}: an answer below it counts as none." if abstain_below else ""
+    note = f'<p class="note">{told}</p>' if told else ""
+    title = "<h3>Probability of each option, given the reasoning</h3>"
     return f'<div class="probabilities">{title}<ol>{"".join(rows)}</ol>{note}</div>'
 
 
@@ -121,7 +123,7 @@ def where_it_looked(diagnosis: Diagnosis) -> str:
         f"<small>{_relevance(region.relevance)}</small></button></li>"
         for number, region in enumerate(regions)
     ]
-    size = " × ".join(f"{length:.0f}" for length in diagnosis.evidence.cell_mm)
+    size = " x ".join(f"{length:.0f}" for length in diagnosis.evidence.cell_mm)
     caption = EVIDENCE_CAPTION.format(escape(diagnosis.answer), size)
     found = f"<ol>{''.join(buttons)}</ol>" if buttons else '<p class="note">No cell spoke for the answer.</p>'
     return f'<div class="where">{title}{found}<p class="note">{caption}</p></div>'

@@ -4,11 +4,10 @@ MED3D_R1_REVISION names a commit, tag or branch of the Hub repository. Host, por
 GRADIO_SERVER_NAME, GRADIO_SERVER_PORT and GRADIO_SHARE.
 """
 
-import environment  # noqa: F401  # isort: split  (the first of all: see there)
-
 import os
 import sys
 
+import environment  # noqa: F401  # isort: split  (the first of all: see there)
 from engine import Engine
 from launching import launch
 from page import build

@@ -1,4 +1,4 @@
-"""The Space for programs: /inspect, /diagnose and /report, for gradio_client and as tools of the Model Context Protocol.
+"""The Space for programs: /inspect, /diagnose and /report, for gradio_client and as tools for language models (MCP).
 
 Each call brings its scan along and leaves nothing behind. The docstrings here are what clients and tools are shown.
 """
@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
-from engine import Engine
-from patients import read_upload, refusal
 
+from engine import Engine
 from med3d_r1 import PreparedVolume, VolumeError
 from med3d_r1.abnormalities import CT_RATE_LABELS
 from med3d_r1.inference import check_question
 from med3d_r1.verbs import DEFAULT_QUESTION, DISCLAIMER
+from patients import read_upload, refusal
 
 
 class Endpoints:

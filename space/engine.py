@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import limits
-from environment import on_gpu
 from huggingface_hub import snapshot_download
 
+import limits
+from environment import on_gpu
 from med3d_r1 import PreparedVolume
 from med3d_r1.checkpoints import load_checkpoint
 from med3d_r1.inference import Diagnosis, EncodedScan, Report, encode_scan, stream_diagnosis, stream_report

@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import gradio as gr
+from starlette.middleware import Middleware
+
 import limits
 import look
-from starlette.middleware import Middleware
 from uploads import NamelessUploads
 
 

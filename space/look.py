@@ -1,4 +1,4 @@
-"""How the Space looks: a dark reading room, in fonts of the visitor's own machine. Nothing is fetched from elsewhere."""
+"""How the Space looks: a dark reading room, in fonts of the visitor's own machine."""
 
 from __future__ import annotations
 

@@ -8,10 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 import limits
-from uploads import taken_in
-
 from med3d_r1 import Med3DR1ImageProcessor, PreparedVolume, VolumeError, VolumeWarning
 from med3d_r1.data.phantom import make_phantom
+from uploads import taken_in
 
 SYNTHETIC = {
     "Synthetic chest 1": (11, ("Pleural effusion", "Cardiomegaly")),
@@ -21,7 +20,10 @@ SYNTHETIC = {
 }
 """Name -> seed and what is painted into it."""
 
-SYNTHETIC_SHAPE = (80, 144, 144)
+WELCOME = next(iter(SYNTHETIC))
+"""What a visitor sees first."""
+
+SYNTHETIC_SHAPE = (104, 184, 184)
 
 warnings.simplefilter("ignore", VolumeWarning)  # they stand in a scan's record; a log is no place for them
 
@@ -78,4 +80,4 @@ def refusal(error: VolumeError) -> str:
     return f"{error.rule[:1].upper()}{error.rule[1:]}; found {error.found}. {remedy}"
 
 
-__all__ = ["SYNTHETIC", "Scan", "read_scan", "read_upload", "refusal", "synthetic_scan"]
+__all__ = ["SYNTHETIC", "WELCOME", "Scan", "read_scan", "read_upload", "refusal", "synthetic_scan"]

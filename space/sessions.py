@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 import limits
-from patients import Scan
-
 from med3d_r1.inference import Diagnosis, EncodedScan
+from patients import Scan
 
 
 @dataclass

@@ -8,16 +8,17 @@ from pathlib import Path
 
 import gradio as gr
 import numpy as np
-from patients import Scan
 
 from med3d_r1 import PreparedVolume
 from med3d_r1.inference import EvidenceMap
 from med3d_r1.pictures import VIEWS, View, place_in_mm, plane_svg
 from med3d_r1.prepared_med3d_r1 import describe
+from patients import Scan
 
 Position = tuple[int, int, int]
 
-EMPTY_PLANE = '<div class="empty">{}</div>'
+NO_PLANE = '<div class="empty">no scan</div>'
+NO_FACTS = '<div class="facts"><p class="note">What is known about the scan stands here.</p></div>'
 _SCRIPT = Path(__file__).with_name("viewer.js").read_text(encoding="utf-8")
 _NAMES = [view.name for view in VIEWS]
 
@@ -26,7 +27,7 @@ def plane_component(view: View) -> gr.HTML:
     """A plane that can be clicked, and moved through with wheel and keys; see viewer.js."""
     rows, columns = view.across
     return gr.HTML(
-        EMPTY_PLANE.format(view.name),
+        NO_PLANE,
         elem_id=f"{view.name}-plane",
         elem_classes="plane-frame",
         js_on_load=_SCRIPT,
@@ -73,14 +74,19 @@ def readout(scan: Scan, position: Position) -> str:
 
 def facts(scan: Scan) -> str:
     """What `med3d-r1 inspect` says about a scan, warnings first."""
-    lines = [(line[:16].strip(), line[16:]) for line in describe(scan.seen).splitlines()[1:]]
-    warnings = "".join(f'<p class="warning" role="alert">{escape(text)}</p>' for label, text in lines if label.isupper() and label != "HU")
-    rows = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in lines if label != "WARNING")
-    painted = ""
-    if scan.painted is not None:
-        names = ", ".join(scan.painted) or "nothing"
-        painted = f"<details><summary>What was painted into this synthetic chest</summary><p>{names}</p></details>"
-    return f'<div class="facts">{warnings}<dl>{rows}</dl>{painted}</div>'
+    lines = [(line[:16].strip(), line[16:]) for line in describe(scan.seen).splitlines()]
+    warnings = [f'<p class="warning" role="alert">{escape(text)}</p>' for label, text in lines if label == "WARNING"]
+    rows = [
+        f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in lines if label not in ("scan", "WARNING")
+    ]
+    return f'<div class="facts">{"".join(warnings)}<dl>{"".join(rows)}</dl>{_painted(scan)}</div>'
+
+
+def _painted(scan: Scan) -> str:
+    if scan.painted is None:
+        return ""
+    names = ", ".join(scan.painted) or "nothing"
+    return f"<details><summary>What was painted into this synthetic chest</summary><p>{names}</p></details>"
 
 
 def refused(sentence: str) -> str:
@@ -88,5 +94,5 @@ def refused(sentence: str) -> str:
     return f'<div class="facts"><p class="refusal" role="alert"><b>Refused.</b> {escape(sentence)}</p></div>'
 
 
-__all__ = ["EMPTY_PLANE", "Position", "facts", "nearest_voxel", "plane_component", "planes", "readout", "refused",
-           "world"]  # fmt: skip
+__all__ = ["NO_FACTS", "NO_PLANE", "Position", "facts", "nearest_voxel", "plane_component", "planes", "readout",
+           "refused", "world"]  # fmt: skip
