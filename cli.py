@@ -28,6 +28,7 @@ MODULES = {
     "study": "verbs_demo",
     "release": "verbs_release",
     "release-space": "verbs_release",
+    "space": "verbs_space",
 }
 """Verb -> the module that does it, where that is not verbs.py."""
 
@@ -111,6 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
             "--repo-id owner/space --model owner/name --revision v1 --dry-run",
         )
     )
+    _add_space(verb("space", "open the Space in a browser: look at scans, ask, see the answers", "--model model"))
     return parser
 
 
@@ -462,6 +464,16 @@ def _add_repository(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="where it goes; made if it is not there")
     parser.add_argument("--private", action="store_true", help="only you see it")
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
+
+
+def _add_space(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="DIR|ID", help="model folder or Hub id")
+    parser.add_argument("--revision", metavar="REV", help="commit, tag or branch, where the model is on the Hub")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: open to everyone who can reach this machine")
+    parser.add_argument("--port", type=int, default=7860, help="or the next that is free")
+    parser.add_argument(
+        "--share", action="store_true", help="ask gradio for a public address; scans then pass its server"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,9 +12,8 @@ from typing import Any
 
 from .answers_med3d_r1 import LETTERS
 from .terminal import print_text, quiet_libraries, say
+from .wording import DEFAULT_QUESTION, DISCLAIMER
 
-DEFAULT_QUESTION = "Which of these abnormalities is present in this scan?"
-DISCLAIMER = "Research software, not a medical device: not for any decision about a patient."
 _BAR_WIDTH = 24
 
 

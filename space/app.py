@@ -16,4 +16,4 @@ if __name__ == "__main__":
     model = os.environ.get("MED3D_R1_MODEL")
     if not model:
         sys.exit("MED3D_R1_MODEL is not set: name a model folder or a Hub id in it")
-    launch(build(Engine(model, os.environ.get("MED3D_R1_REVISION"))))
+    launch(build(Engine(model, os.environ.get("MED3D_R1_REVISION") or None)))

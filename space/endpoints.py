@@ -14,7 +14,7 @@ from engine import Engine
 from med3d_r1 import PreparedVolume, VolumeError
 from med3d_r1.abnormalities import CT_RATE_LABELS
 from med3d_r1.inference import check_question
-from med3d_r1.verbs import DEFAULT_QUESTION, DISCLAIMER
+from med3d_r1.wording import DEFAULT_QUESTION, DISCLAIMER
 from patients import read_upload, refusal
 
 

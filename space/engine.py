@@ -26,13 +26,13 @@ class Engine:
         revision: of the Hub repository: a commit, a tag or a branch.
 
     Raises:
-        FileNotFoundError, ValueError: there is no such model; see `load_checkpoint`.
+        FileNotFoundError: no such folder, and no such repository or revision within reach.
+        ValueError: it is not a model of this kind; see `load_checkpoint`.
     """
 
     def __init__(self, name: str, revision: str | None = None) -> None:
         self.name = name
-        folder = name if Path(name).is_dir() else snapshot_download(name, revision=revision)
-        self.model, self.processor = load_checkpoint(folder)
+        self.model, self.processor = load_checkpoint(_folder(name, revision))
         self.image_processor = self.processor.image_processor
         self.image_processor.max_bytes = limits.MAX_VOXEL_BYTES
         # On a shared GPU they run in a process of their own, to which arguments and results are sent, but not `self`.
@@ -68,6 +68,17 @@ class Engine:
             scan = encode_scan(self.model, self.processor, scan).to("cpu")
             yield scan
         return scan.to(self.model.device)
+
+
+def _folder(name: str, revision: str | None) -> str:
+    """Where a model's files are, after a download if need be. One snapshot: no part of it from another revision."""
+    if Path(name).is_dir():
+        return name
+    try:
+        return snapshot_download(name, revision=revision)
+    except (OSError, ValueError) as error:
+        at = f" with the revision {revision}" if revision else ""
+        raise FileNotFoundError(f"{name}: no such folder, and no repository{at} on the Hub within reach") from error
 
 
 __all__ = ["Engine"]

@@ -10,7 +10,7 @@ import limits
 import viewer
 from med3d_r1 import Med3DR1ImageProcessor
 from med3d_r1.pictures import VIEWS, WINDOWS
-from med3d_r1.verbs import DEFAULT_QUESTION, DISCLAIMER
+from med3d_r1.wording import DEFAULT_QUESTION, DISCLAIMER
 from patients import SYNTHETIC, WELCOME
 from uploads import SUFFIXES
 

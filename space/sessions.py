@@ -25,7 +25,7 @@ class Session:
     scan: Scan
     encoded: EncodedScan | None = None
     diagnosis: Diagnosis | None = None
-    used: float = field(default_factory=time.monotonic)
+    used: float = field(default_factory=lambda: time.monotonic())
 
 
 class Sessions:

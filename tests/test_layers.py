@@ -6,6 +6,7 @@ The floors of the house stand in the two tables below. A new file is entered the
 import ast
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -25,19 +26,19 @@ HUB_FLOORS = (
 """Flat files of the root, without their suffix _med3d_r1. They travel with every checkpoint."""
 
 PACKAGE_FLOORS = (
-    ("__init__", "abnormalities"),
+    ("__init__", "abnormalities", "wording"),
     ("lora", "metrics", "pictures", "quantization", "terminal", "tiny"),
     ("checkpoints", "data", "inference"),
     ("figures", "rewards"),
     ("trainers", "evaluation"),
     ("training",),
     ("demo", "release"),
-    ("verbs", "verbs_data", "verbs_demo", "verbs_evaluation", "verbs_release", "verbs_training"),
+    ("verbs", "verbs_data", "verbs_demo", "verbs_evaluation", "verbs_release", "verbs_space", "verbs_training"),
     ("cli",),
 )
 """Other files and folders of the package: all of them above the Hub files. A folder is one unit."""
 
-TEXT_ONLY = {"abnormalities", "metrics"}
+TEXT_ONLY = {"abnormalities", "metrics", "wording"}
 """Package code that is pure data, text or numbers: the standard library and numpy, no torch, and of the Hub files only
 the one that is pure text itself."""
 
@@ -155,3 +156,42 @@ def test_the_root_imports_nothing_when_it_is_imported():
     statements = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8")).body
     eager = [node for node in statements if isinstance(node, ast.Import | ast.ImportFrom | ast.If | ast.Try)]
     assert [ast.unparse(node) for node in eager] == ["from importlib import import_module"]
+
+
+SPACE = sorted((ROOT / "space").glob("*.py"))
+SPACE_LIBRARIES = {"gradio", "huggingface_hub", "numpy", "spaces", "starlette"}
+
+
+@pytest.mark.parametrize("file", SPACE, ids=names(SPACE))
+def test_the_space_stands_on_the_public_names_of_the_package(file):
+    """It is copied to a repository of its own, beside which the package is installed: what it takes must be public."""
+    siblings = {sibling.stem for sibling in SPACE}
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            tops = {alias.name.partition(".")[0] for alias in node.names}
+            assert tops <= SPACE_LIBRARIES | siblings | sys.stdlib_module_names, f"{file.name}, line {node.lineno}"
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file.name}, line {node.lineno}"
+            top = node.module.partition(".")[0]
+            if top == "med3d_r1":
+                module = import_module(node.module)
+                public = getattr(module, "__all__", [name for name in vars(module) if name[0] != "_"])
+                assert {alias.name for alias in node.names} <= set(public), f"{file.name}, line {node.lineno}"
+            else:
+                allowed = SPACE_LIBRARIES | siblings | sys.stdlib_module_names
+                assert top in allowed, f"{file.name}, line {node.lineno}"
+
+
+def test_the_first_thing_that_the_space_imports_is_its_environment():
+    """The package spaces wants to come before torch, and gradio reads its folder when it is imported."""
+    imports = [
+        node
+        for node in ast.parse((ROOT / "space" / "app.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    outside = [name for node in imports for name in _tops(node) if name not in sys.stdlib_module_names]
+    assert outside[0] == "environment"
+
+
+def _tops(node: ast.Import | ast.ImportFrom) -> list[str]:
+    return [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
