@@ -15,6 +15,7 @@ _BEGUN_TAG = re.compile(r"</?[a-z]*\Z")
 EVIDENCE_CAPTION = (
     "Orange cells spoke for the answer <b>{}</b>, blue cells against it: by how much, to first order, the logarithm of "
     "its probability would fall if the image fell silent there. Cells below a tenth of the strongest are left out. "
+    "It is about the answer behind the reasoning: where that has decided already, the numbers are small. "
     "This is what moved the model. It is not a finding, not an outline of one, and no proof that the answer is right. "
     "A cell is {} mm, from foot to head, front to back and side to side."
 )
@@ -130,7 +131,7 @@ def where_it_looked(diagnosis: Diagnosis) -> str:
 
 
 def _relevance(value: float) -> str:
-    return f"+{value:.2f} log P"
+    return f"+{value:.2g} log P"
 
 
 __all__ = ["bars", "diagnosis_messages", "draft_messages", "draft_report", "question_text", "report_messages",

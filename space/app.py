@@ -11,9 +11,12 @@ import environment  # noqa: F401  # isort: split  (the first of all: see there)
 from engine import Engine
 from launching import launch
 from page import build
+from patients import WELCOME, synthetic_scan
 
 if __name__ == "__main__":
     model = os.environ.get("MED3D_R1_MODEL")
     if not model:
         sys.exit("MED3D_R1_MODEL is not set: name a model folder or a Hub id in it")
-    launch(build(Engine(model, os.environ.get("MED3D_R1_REVISION") or None)))
+    engine = Engine(model, os.environ.get("MED3D_R1_REVISION") or None)
+    synthetic_scan(WELCOME, engine.image_processor)  # painted while nobody waits for it
+    launch(build(engine))

@@ -99,13 +99,13 @@ def _tools() -> dict:
 
 def _planes() -> dict:
     planes, sliders = [], []
-    with gr.Row(elem_id="planes"):
-        for view, length in zip(VIEWS, Med3DR1ImageProcessor().size, strict=True):
-            with gr.Column(min_width=240, elem_classes="plane-column"):
-                planes.append(viewer.plane_component(view))
-                sliders.append(_slice_slider(view.name, length))
-        with gr.Column(min_width=240, elem_classes="plane-column"):
-            facts = gr.HTML(viewer.NO_FACTS, elem_id="facts")
+    with gr.Row(elem_id="viewer"):
+        with gr.Row(elem_id="planes"):
+            for view, length in zip(VIEWS, Med3DR1ImageProcessor().size, strict=True):
+                with gr.Column(min_width=240, elem_classes="plane-column"):
+                    planes.append(viewer.plane_component(view))
+                    sliders.append(_slice_slider(view.name, length))
+        facts = gr.HTML(viewer.NO_FACTS, elem_id="facts")
     return {"planes": planes, "sliders": sliders, "facts": facts}
 
 

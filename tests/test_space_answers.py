@@ -95,7 +95,7 @@ def test_texts_of_others_are_no_markup():
 
 def test_where_it_looked_says_what_the_map_is_and_is_not():
     page = answers.where_it_looked(diagnosis())
-    assert 'data-region="0">upper third, front, right side<small>+1.25 log P' in page
+    assert 'data-region="0">upper third, front, right side<small>+1.2 log P' in page
     assert "48 x 48 x 48 mm" in page
     assert "It is not a finding" in page
     assert "no map" in answers.where_it_looked(diagnosis(evidence=None, regions=()))
