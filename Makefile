@@ -15,7 +15,7 @@ test: export OMP_NUM_THREADS = 1
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' Makefile | expand -t 10
 
-venv: .venv/complete  ## the virtual environment, with everything but the Space's extra
+venv: .venv/complete  ## the virtual environment, with every extra
 
 demo: .venv/complete  ## the whole paper on synthetic chests, from nothing to an evaluated model, in build/demo
 	$(PYTHON) -m med3d_r1.cli demo --out build/demo

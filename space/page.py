@@ -20,7 +20,7 @@ def build(engine: Engine, sessions: Sessions | None = None) -> gr.Blocks:
     """
     page = gr.Blocks(title="Med3D-R1", analytics_enabled=False, fill_width=True, delete_cache=limits.CACHE_SECONDS)
     with page:
-        Events(engine, lay_out(), sessions or Sessions()).connect(page)
+        Events(engine, lay_out(), Sessions() if sessions is None else sessions).connect(page)
         add_endpoints(engine)
     return page.queue(max_size=limits.MAX_WAITING, default_concurrency_limit=limits.READERS)
 

@@ -29,7 +29,7 @@ from tiny import tiny_checkpoint
 ROOT = Path(__file__).resolve().parent.parent
 VERBS = (
     *("init", "inspect", "diagnose", "report", "convert", "prepare", "encode", "figures"),
-    *("train", "evaluate", "demo", "study", "release", "release-space"),
+    *("train", "evaluate", "demo", "study", "space", "release", "release-space"),
 )
 
 

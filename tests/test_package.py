@@ -115,7 +115,7 @@ def test_every_folder_with_code_is_in_the_list_of_packages():
     assert set(PACKAGES) == {"med3d_r1", *(".".join(("med3d_r1", *parts)) for parts in folders)}
 
 
-def test_the_wheel_holds_the_packages_files_and_recipes_and_nothing_else_and_imports(tmp_path):
+def test_the_wheel_holds_the_packages_files_recipes_and_space_and_nothing_else_and_imports(tmp_path):
     source = tmp_path / "source"
     copytree(
         ROOT, source, ignore=ignore_patterns(".*", "*.egg-info", "__pycache__", "build", "dist", "outputs", "runs")
@@ -126,7 +126,9 @@ def test_the_wheel_holds_the_packages_files_and_recipes_and_nothing_else_and_imp
     folders = [ROOT.joinpath(*package.split(".")[1:]) for package in PACKAGES]
     modules = {f"med3d_r1/{file.relative_to(ROOT).as_posix()}" for folder in folders for file in folder.glob("*.py")}
     recipes = {f"med3d_r1/{file.relative_to(ROOT).as_posix()}" for file in ROOT.glob("recipes/*/*.yaml")}
-    assert {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name} == modules | recipes
+    space = {f"med3d_r1/space/{file.name}" for file in (ROOT / "space").iterdir() if file.is_file()}
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert held == modules | recipes | space
     where = python("import med3d_r1; print(med3d_r1.__file__)", PYTHONPATH=str(wheel))
     assert where.strip() == f"{wheel}/med3d_r1/__init__.py"
 
