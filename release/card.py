@@ -211,7 +211,9 @@ def _code(facts: CardFacts) -> list[str]:
         "library, torch, transformers and numpy, and for reading scans nibabel, pydicom and isal where these are "
         "installed. When this version was published, they loaded the model in a process of its own, without a network.",
         f"```bash\nhf download {facts.repo_id}{revision} --include '*.py' --local-dir code && sha256sum code/*.py\n```",
+        f"<details><summary>The {len(code)} files of code and their hashes</summary>",
         _hashes(code),
+        "</details>",
         "And the weights, which are no program:",
         _hashes(weights),
     ]
