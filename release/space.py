@@ -1,4 +1,4 @@
-"""The Space's folder -> what goes to the Hub: its files, with the model in the header."""
+"""The Space's folder -> what goes to the Hub: its files, the model in the header, and this package beside them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 from .. import __version__
 from .files import Entry, ReleaseError, entries_of, files_below, refuse_private
+from .package import REQUIREMENTS, bring_package
 
 SPACE = Path(__file__).parents[1] / "space"
-NEEDED = ("README.md", "requirements.txt")
+NEEDED = ("README.md", REQUIREMENTS)
 _MADE_BY_PYTHON = "__pycache__"
 
 
@@ -51,8 +52,8 @@ def stage_space(release: SpaceRelease, target: Path) -> StagedSpace:
         target: a new folder for it.
 
     Raises:
-        ReleaseError: a file is missing, the header is not one of a Gradio Space, or a scan or a secret lies in the
-            folder.
+        ReleaseError: a file is missing, the header is not one of a Gradio Space, a scan or a secret lies in the folder,
+            or as in `bring_package`.
     """
     from huggingface_hub import RepoCard
 
@@ -69,6 +70,7 @@ def stage_space(release: SpaceRelease, target: Path) -> StagedSpace:
     for name, path in files.items():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target / name)
+    bring_package(target)
     header.data["models"] = [release.model]
     (target / "README.md").write_text(str(header), encoding="utf-8")
     RepoCard.load(target / "README.md")

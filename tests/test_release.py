@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from med3d_r1.release.files import ReleaseError, sha256_of
 from med3d_r1.release.licence import choose_licence
 from med3d_r1.release.model import ModelRelease, stage_model
 from med3d_r1.release.runs import BEGAN, MADE, PART, SAID, read_runs
+from med3d_r1.release.space import SpaceRelease, stage_space
 from med3d_r1.release.stranger import load_as_stranger
 from med3d_r1.release.weights import WeightsHash
 from release_parts import write_chain, write_result, write_run
@@ -400,7 +403,39 @@ def test_a_space_is_shown_with_its_model(space, capsys):
     shown = capsys.readouterr().out
     assert re.search(r"MED3D_R1_MODEL +someone/tiny\n", shown)
     assert re.search(r"MED3D_R1_REVISION +the commit of v1", shown)
-    assert re.findall(r"[0-9a-f]{64}  (\S+)", shown) == ["README.md", "app.py", "requirements.txt"]
+    sent = re.findall(r"[0-9a-f]{64}  (\S+)", shown)
+    assert [name for name in sent if "/" not in name] == ["README.md", "app.py", "requirements.txt"]
+    assert {"med3d_r1/__init__.py", "med3d_r1/inference.py", "med3d_r1/data/phantom/chest.py"} < {*sent}
+    assert not [name for name in sent if re.search("test|venv|benchmark", name)]
+
+
+IMPORT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import med3d_r1.checkpoints, med3d_r1.inference, med3d_r1.data.phantom
+print(med3d_r1.__file__)
+"""
+
+
+def test_a_space_brings_the_package_along(space, tmp_path):
+    """And Python takes that one, wherever another is installed."""
+    (space / "requirements.txt").write_text("# first\nmed3d-r1>=0.1\nspaces\n")
+    staged = stage_space(SpaceRelease("someone/space", REPO, folder=space), tmp_path / "staged")
+    lines = (staged.folder / "requirements.txt").read_text().splitlines()
+    assert lines[:2] == ["# first", "spaces"]
+    needed = {re.match(r"[\w-]+", line)[0] for line in lines[3:]}
+    assert {"torch", "transformers", "nibabel"} < needed
+    assert not needed & {"gradio", "pytest", "trl", "med3d-r1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", IMPORT, staged.folder], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert Path(ran.stdout.strip()) == staged.folder / "med3d_r1" / "__init__.py"
+
+
+def test_a_space_that_has_the_package_from_elsewhere_is_left_as_it_is(space, tmp_path):
+    (space / "requirements.txt").write_text("https://example.org/med3d_r1-0.1-py3-none-any.whl\n")
+    staged = stage_space(SpaceRelease("someone/space", REPO, folder=space), tmp_path / "staged")
+    assert [entry.path for entry in staged.entries] == ["README.md", "app.py", "requirements.txt"]
 
 
 @pytest.mark.parametrize(
@@ -410,10 +445,14 @@ def test_a_space_is_shown_with_its_model(space, capsys):
         (lambda folder: (folder / "app.py").unlink(), "app_file app.py, and there is no such file"),
         (lambda folder: (folder / "README.md").write_text("---\nsdk: docker\n---\n"), "sdk 'docker'"),
         (lambda folder: (folder / "example.nii.gz").write_bytes(b"x"), "example.nii.gz: a scan"),
+        (
+            lambda folder: (folder / "med3d_r1").mkdir() or (folder / "med3d_r1" / "a.py").touch(),
+            "the package goes there",
+        ),
         (lambda folder: (folder / "key.pem").write_text("x"), "key.pem: a file for secrets"),
         (lambda folder: (folder / "app.py").write_text("key = 'hf_" + "a1B2" * 9 + "'"), "a token of Hugging Face"),
     ],
-    ids=["requirements", "app", "sdk", "scan", "key", "token"],
+    ids=["requirements", "app", "sdk", "scan", "package", "key", "token"],
 )
 def test_a_space_that_must_not_go_out_is_refused(space, change, word, capsys):
     change(space)
