@@ -12,8 +12,10 @@ two different letters stand, none is taken: a guess would be scored as if the mo
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Names of the options, in order."""
@@ -74,14 +76,17 @@ def has_layout(text: str, think: bool = True) -> bool:
 
 _THINK_BLOCK = re.compile(r"<think>(.*?)(?:</think>|<answer>|\Z)", re.DOTALL)
 _ANSWER_BLOCK = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL)
+_SLOPPY_TAG = re.compile(r"<\s*+(/?)\s*+(think|answer)\s*+>", re.IGNORECASE)
 
 
 def _split(text: str) -> tuple[str, str]:
     """(reasoning, answer) of an output, however broken its layout is."""
-    before, closed, after = text.partition("</think>")
+    text = _SLOPPY_TAG.sub(lambda tag: f"<{tag[1]}{tag[2].lower()}>", text)
+    before, closed, after = text.rpartition("</think>")
     think_block = _THINK_BLOCK.search(text)
     reasoning = think_block[1] if think_block else before if closed else ""
-    answers = _ANSWER_BLOCK.findall(text)
+    # What the reasoning puts between answer tags is a part of it, where another answer follows.
+    answers = _ANSWER_BLOCK.findall(after) or _ANSWER_BLOCK.findall(text)
     if answers:
         answer = "\n".join(answers)
     elif closed:
@@ -108,8 +113,16 @@ _STATEMENTS = tuple(
         _CAPITAL + r"(?=\s*(?:\Z|\n|'(?!\w)|[^\w\s'-])|\s+(?:[-\u2013\u2014]\s|[A-Z](?![\w'-])|" + _NEXT_WORDS + r"))",
     )
 )
-_DENIED_LETTER = re.compile(r"\b(?i:not|neither|nor)\s+(?:(?i:option|answer)\s+)?[A-Z]\b")
-_DENIAL = re.compile(r"\b(?:no|not|without|absent|neither|nor|never|excluded?s?)\b[^.,;:!?\n]*\Z")
+_LETTERS = r"[A-Z]\b(?:(?:\s*+,\s*+[A-Z]\b)*+\s*+,?+\s*+\b(?:and|or|nor)\s++[A-Z]\b)?"
+_DENIED_LETTERS = re.compile(
+    rf"(?:\b(?i:not|neither|nor|rules?\s+out|excludes?|rather\s+than|instead\s+of)|(?i:n't))\s++"
+    rf"(?:(?i:options?|answers?)\s++)?{_LETTERS}"  # not A, B or C
+    r"|\b[A-Z]\s++(?:is|was)(?:n't|\s++(?:not|wrong|incorrect|false|absent|excluded|unlikely|ruled))\b"  # A is absent
+)
+_CLAUSE = 200
+"""Characters before an option's text in which its denial is looked for."""
+_DENIED_BEFORE = re.compile(r"\b(?:no|not|without|absent|neither|nor|never|excluded?s?)\b[^.,;:!?\n]*\Z")
+_DENIED_AFTER = re.compile(r"\s*+(?:is|are|was|were)(?:n't|\s++(?:not|absent|excluded|unlikely|ruled\s++out))\b")
 
 
 def find_letter(answer: str, options: Sequence[str] | None = None) -> str | None:
@@ -122,9 +135,10 @@ def find_letter(answer: str, options: Sequence[str] | None = None) -> str | None
     >>> find_letter("It is emphysema.", ["Atelectasis", "Emphysema"])
     'B'
     """
+    # wide letters and digits as plain ones; Markdown's emphasis away; typographic apostrophes
+    answer = re.sub(r"[*_`]+", " ", unicodedata.normalize("NFKC", answer)).replace("\u2019", "'")
     answer, named = _take_out_options(answer, options or ())
-    answer = re.sub(r"[*_`]+", " ", answer).replace("\u2019", "'")  # Markdown's emphasis, typographic apostrophes
-    answer = _DENIED_LETTER.sub(" ", answer)
+    answer = _DENIED_LETTERS.sub("denied", answer)
     stated = {letter.upper() for statement in _STATEMENTS for letter in statement.findall(answer)}
     candidates = stated or named
     if len(candidates) != 1 or (named and not candidates <= named):
@@ -138,13 +152,27 @@ def _take_out_options(answer: str, options: Sequence[str]) -> tuple[str, set[str
     named = set()
     by_length = sorted(zip(LETTERS, options, strict=False), key=lambda option: -len(option[1]))
     for letter, option in by_length:  # the longest first: one text may be a part of another
-        words = r"\s+".join(re.escape(word) for word in option.split())
-        mention = re.compile(rf"(?<!\w){words}(?:e?s)?(?!\w)", re.IGNORECASE)
-        for found in mention.finditer(answer) if words else ():
-            if not _DENIAL.search(answer[: found.start()].lower()):
+        mention = _mention(option)
+        for found in mention.finditer(answer) if mention else ():
+            before = answer[max(0, found.start() - _CLAUSE) : found.start()].lower()
+            if not (_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(answer, found.end())):
                 named.add(letter)
-        answer = mention.sub("mentioned", answer) if words else answer
+        answer = mention.sub("mentioned", answer) if mention else answer
     return answer, named
+
+
+@lru_cache(maxsize=1024)
+def _mention(option: str) -> re.Pattern[str] | None:
+    """Where a text names an option: its words, in any case and spacing, also in the plural."""
+    words = [re.escape(word) for word in re.sub(r"[*_`]+", " ", unicodedata.normalize("NFKC", option)).split()]
+    if not words:
+        return None
+    *before, last = words
+    for singular, endings in (("y", "(?:y|ies)"), ("is", "[ie]ss?"), ("", "(?:e?s)?")):  # opacities, bronchiectases
+        if last.endswith(singular):
+            last = last.removesuffix(singular) + endings
+            break
+    return re.compile(r"(?<!\w)" + r"\s+".join([*before, last]) + r"(?!\w)", re.IGNORECASE)
 
 
 __all__ = ["LETTERS", "ParsedAnswer", "find_letter", "has_layout", "parse_answer"]

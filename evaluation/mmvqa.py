@@ -35,7 +35,7 @@ from .protocol import library_versions, plain, write_files
 from .runs import answer_all, is_main_process
 from .similarity import Similarity, WordSimilarity, nearest_option
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same answers would give other numbers."""
 
 Think = bool | Literal["both"]

@@ -32,7 +32,7 @@ from .protocol import library_versions, plain, write_files
 from .report_findings import Findings, findings_of
 from .runs import answer_all, is_main_process
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same reports would get other numbers."""
 
 Record = dict[str, Any]

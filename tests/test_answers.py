@@ -1,6 +1,7 @@
 """The answer parser: forms that models write, what is refused, and properties of both."""
 
 import string
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -86,6 +87,15 @@ def test_single_letters_that_are_words_are_no_options(answer, letter):
         ("There is no emphysema.", None),
         ("Not A but C", "C"),
         ("The answer is not B.", None),
+        ("The answer isn't A, it's B.", "B"),
+        ("Not A, B or C but D", "D"),
+        ("I rule out A, C and D. The answer is B.", "B"),
+        ("A is wrong. B is right.", "B"),
+        ("A is incorrect.", None),
+        ("Option A is not present; option B is.", "B"),
+        ("B because A is absent", "B"),
+        ("Atelectasis is absent. Emphysema is present.", "B"),
+        ("Emphysema isn\u2019t seen.", None),
     ],
 )
 def test_what_is_denied_is_not_chosen(answer, letter):
@@ -96,6 +106,36 @@ def test_a_text_inside_another_is_the_longer_one():
     options = ["Calcification", "Coronary artery wall calcification", "Hepatitis B"]
     assert find_letter("Coronary artery wall calcification", options) == "B"
     assert find_letter("hepatitis B", options) == "C"
+    assert find_letter("Calcifications", options) == "A"
+    assert find_letter("Calcification, and coronary artery wall calcification", options) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [("Lung opacities", "A"), ("bronchiectases", "B"), ("Pleural\u00a0effusions", "C"), ("hiatal  hernias", "D")],
+)
+def test_plurals_and_spaces_do_not_hide_a_text(answer, letter):
+    assert find_letter(answer, ["Lung opacity", "Bronchiectasis", "Pleural effusion", "Hiatal hernia"]) == letter
+
+
+@given(st.sampled_from(("{}", "\uff08{}\uff09", "\u3010{}\u3011", "answer\uff1a{}", "{}\u3001emphysema")))
+def test_wide_letters_are_letters(form):
+    assert find_letter(form.format("\uff22"), OPTIONS) == find_letter(form.format("B"), OPTIONS) == "B"
+
+
+@pytest.mark.parametrize(
+    "piece", ["A ", "A, ", "(", "the answer is ", "not A, ", "<think>", "<answer>", "no ", "Emphysema ", "*", "A is "]
+)
+def test_the_time_grows_with_the_length_and_no_faster(piece):
+    """Thirty times the text may take sixty times as long, on a busy machine; what backtracks takes 900 times."""
+
+    def seconds(text):
+        start = process_time()
+        parse_answer(text, OPTIONS)
+        return process_time() - start
+
+    seconds(piece)  # the patterns of the options are made on first use
+    assert seconds(piece * 30_000) < 60 * max(min(seconds(piece * 1_000) for _ in range(3)), 1e-3)
 
 
 @given(words, words)
@@ -146,6 +186,9 @@ def test_without_reasoning_the_layout_is_the_answer_block_alone():
         ("<think>A is absent, B", "A is absent, B", ""),  # cut off while reasoning: nothing was answered
         ("The answer is B.", "", "The answer is B."),  # no layout at all
         ("<answer>A</answer><answer>B</answer>", "", "A\nB"),  # both count, so no letter
+        ("<think>Not <answer>A</answer>.</think><answer>B</answer>", "Not", "B"),  # a draft within the reasoning
+        ("<think>Seen.<answer>B</answer></think>", "Seen.", "B"),  # the only answer, if in a wrong place
+        ("<THINK>Seen.</THINK>\n< Answer >B</ANSWER>", "Seen.", "B"),
     ],
 )
 def test_broken_layouts_are_taken_apart(text, reasoning, answer):

@@ -50,7 +50,11 @@ def test_the_examples_run(name):
         ("2.No effusion", "2 no effusion"),
         ("Dr. Smith saw Fig. 2, e.g. vs. the prior CT.", "dr. smith saw fig. 2 e.g. vs. the prior ct."),
         ("E. coli. Type A. There is", "e. coli type a there is"),
-        ('"Halo" -- or ... \u2026', "halo or \u2026"),
+        ('"Halo" -- or ... \u2026', "halo or"),
+        ("it\u2019s \u201cclear\u201d \u2013 don\u2019t, 3\u20134 mm", "it 's clear do n't 3 4 mm"),
+        ("\u00bd of it, 2 cm\u00b2; 37 \u00b0C \U0001f600", "1/2 of it 2 cm \u00b2 37 \u00b0 c"),
+        ("non\u2011small, 2.5-cm, size:5mm, No.5", "non\u2011small 2.5-cm size :5 mm no. 5"),
+        ("DON'T! At 3 o'clock?!", "do n't at 3 o'clock ?!"),
         ("", ""),
     ],
 )
@@ -78,9 +82,61 @@ def test_bleu_by_hand():
         brevity * 5 / 6,
         brevity * math.sqrt(5 / 6 * 3 / 4),
         brevity * (5 / 6 * 3 / 4 * 1 / 2) ** (1 / 3),
-        0,
+        brevity * (5 / 6 * 3 / 4 * 1 / 2 * 1e-15 / 1) ** (1 / 4),
     ]
     assert bleu(said, known) == pytest.approx(expected)
+
+
+def test_orders_that_a_short_text_has_not_got_are_not_quite_nothing():
+    """Two right words: 1/1 for words and for the pair; then 0 of 0, which coco-caption takes for 1e-15 / 1e-9."""
+    assert bleu([["no", "nodule"]], [[["no", "nodule"]]]) == pytest.approx([1, 1, 1e-6 ** (1 / 3), 1e-12 ** (1 / 4)])
+
+
+GOLDEN = {
+    "several references": (
+        ["A small nodule is seen in the right upper lobe.", "There is no pleural effusion."],
+        [
+            ["A nodule is seen in the right lobe.", "One small nodule, right upper lobe.", "Small nodule."],
+            ["No pleural effusion is seen.", "There is no effusion"],
+        ],
+        (1.0, 0.960769, 0.837493, 0.665205, 0.467675, 0.907063, 3.852320),
+    ),
+    "one alone": (
+        ["The heart is large."],
+        [["The heart is enlarged.", "A large heart is seen."]],
+        (1.0, 0.816497, 0.693361, 0.000135, 0.323972, 0.75, 0.0),
+    ),
+    "short": (
+        ["Emphysema", "clear lungs"],
+        [["Emphysema"], ["Both lungs are clear."]],
+        (0.513417, 0.0, 0.0, 0.0, 0.324243, 0.657216, 2.086118),
+    ),
+    "many": (
+        [
+            "A nodule of 5 mm.",
+            "Effusion on the left; atelectasis beside it.",
+            "Clear lungs, normal heart.",
+            "Calcified nodes (hilum).",
+        ],
+        [
+            ["A nodule of 6 mm."],
+            ["A left effusion with atelectasis."],
+            ["Lungs are clear. Heart is normal."],
+            ["Calcified hilar nodes."],
+        ],
+        (0.619048, 0.269869, 0.177604, 0.000028, 0.322150, 0.513336, 2.111999),
+    ),
+}
+"""Texts of our own, and what coco-caption gives for them: BLEU-1 to 4, METEOR, ROUGE-L and CIDEr of the package
+pycocoevalcap 1.2, with its Java programs."""
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_scores_are_those_of_coco_caption(name):
+    hypotheses, references, expected = GOLDEN[name]
+    scores = score_reports(hypotheses, references)
+    columns = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider")
+    assert [scores[column] for column in columns] == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_closest_reference_counts_for_the_length_and_the_shorter_of_two():
