@@ -89,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(
         verb(
             "evaluate",
-            "measure a system beside its controls, or what questions give away without any",
+            "measure a system beside its controls, compare results, put them into tables",
             "mmvqa --model model --data CT-RATE --think both --out results\n"
             f"  {PROGRAM} evaluate floor --labels valid_predicted_labels.csv",
         )
@@ -332,6 +332,45 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     floor.add_argument("--per-scan", type=int, metavar="N", help="questions a scan; default: 1")
     floor.add_argument("--seed", type=int, default=0, help="of the questions")
     floor.add_argument("--out", type=Path, metavar="DIR", help="write floor.json, floor.md and a figure there")
+    compare = benchmark(
+        "compare",
+        "results against the first of them: paired intervals and tests, for MMVQA and for reports",
+        "results/s1 results/s2 --out comparison",
+    )
+    _add_results(compare, "of the same questions or exams; each is compared with the first")
+    tables = benchmark(
+        "table",
+        "put results of several systems and data sets into the layout of the paper's tables, controls included",
+        "results/s1-ct-rate results/s1-rad-chestct results/s2-ct-rate --out tables",
+    )
+    _add_results(tables, "of MMVQA, of reports, or both")
+    _add_reasoning(
+        benchmark(
+            "reasoning",
+            "let a chat model judge the reasonings of a result of MMVQA on four scales",
+            "results/s2 --data CT-RATE --judge NAME --judge-url http://localhost:8000/v1 --send-reports",
+        )
+    )
+
+
+def _add_results(parser: argparse.ArgumentParser, which: str) -> None:
+    parser.add_argument("results", type=Path, nargs="+", metavar="RESULT", help=f"folders with results {which}")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write it there as JSON and Markdown")
+
+
+def _add_reasoning(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("result", type=Path, metavar="RESULT", help="folder with a result of MMVQA, with think")
+    _add_judge(parser.add_argument_group("judge"), required=True)
+    parser.add_argument("--data", type=Path, metavar="DIR", help="CT-RATE's folder: show the judge the reports, too")
+    parser.add_argument("--split", help="of --data; default: that of the result")
+    parser.add_argument("--items", type=int, metavar="N", help="judge N of the questions; default: all")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="results and the judge's answers; default: RESULT")
+
+
+def _add_judge(group: argparse._ArgumentGroup, required: bool = False) -> None:
+    group.add_argument("--judge", metavar="NAME", required=required, help="a chat model that gives the scores")
+    group.add_argument("--judge-url", metavar="URL", help="its server, up to /v1; the key stands in MED3D_R1_JUDGE_KEY")
+    group.add_argument("--send-reports", action="store_true", help="yes, reports and reasonings may be sent there")
 
 
 def _add_measured(parser: argparse.ArgumentParser) -> None:
@@ -402,11 +441,7 @@ def _add_reports(parser: argparse.ArgumentParser) -> None:
     scored = parser.add_argument_group("scores", "BLEU, METEOR, ROUGE, CIDEr, and the findings; and if asked for:")
     scored.add_argument("--bert-score", metavar="DIR|ID", help="BERTScore-F1 with this encoder")
     scored.add_argument("--bert-score-layer", type=int, metavar="N", help="of the encoder; default: the last")
-    scored.add_argument("--judge", metavar="NAME", help="a chat model that scores the reports")
-    scored.add_argument(
-        "--judge-url", metavar="URL", help="its server, up to /v1; the key stands in MED3D_R1_JUDGE_KEY"
-    )
-    scored.add_argument("--send-reports", action="store_true", help="yes, reports may be sent to that server")
+    _add_judge(scored)
     scored.add_argument("--items", type=int, metavar="N", help="take the first N exams")
     _add_seed(scored)
 

@@ -1,4 +1,5 @@
-"""What `med3d-r1 evaluate` does: benchmarks of models, and the floor below which no number says anything."""
+"""What `med3d-r1 evaluate` does: benchmarks of models, the floor below which no number says anything, and what is made
+of results: comparisons, the paper's tables, a judge's opinion of reasonings."""
 
 from __future__ import annotations
 
@@ -17,7 +18,14 @@ _THINK = {"both": "both", "yes": True, "no": False}
 
 def run_evaluate(args: argparse.Namespace) -> None:
     """Measure a system, or what can be had without one."""
-    {"mmvqa": _mmvqa, "report": _reports, "floor": _floor}[args.benchmark](args)
+    {
+        "mmvqa": _mmvqa,
+        "report": _reports,
+        "floor": _floor,
+        "reasoning": _reasoning,
+        "compare": _compare,
+        "table": _table,
+    }[args.benchmark](args)
 
 
 def _mmvqa(args: argparse.Namespace) -> None:
@@ -71,11 +79,8 @@ def _reports(args: argparse.Namespace) -> None:
     from .evaluation.report import evaluate_reports, report_questions, report_rows
 
     quiet_libraries(args.verbose)
-    if args.judge is not None and not args.send_reports:
-        raise ValueError(
-            f"--judge sends reports to {args.judge_url or 'Hugging Face inference providers'}; say --send-reports if "
-            "they may go there. Nothing was sent"
-        )
+    if args.judge is not None:
+        _require_consent(args, "reports")
     predictor, store = (None, None) if args.write_questions else _predictor_and_store(args)
     material = _material(args, store)
     rows = report_rows(material.scans, material.images)[: args.items]
@@ -100,6 +105,62 @@ def _reports(args: argparse.Namespace) -> None:
     except ChatError as error:
         raise ValueError(f"--judge: {error}. What was written and judged is kept: run again to go on") from error
     _print_result(args, result)
+
+
+def _require_consent(args: argparse.Namespace, what: str) -> None:
+    if not args.send_reports:
+        raise ValueError(
+            f"--judge sends {what} to {args.judge_url or 'Hugging Face inference providers'}; say --send-reports if "
+            "they may go there. Nothing was sent"
+        )
+
+
+def _reasoning(args: argparse.Namespace) -> None:
+    from .data.chat import ChatError
+    from .evaluation.judge import ReasoningJudge
+    from .evaluation.mmvqa import MmvqaResult
+    from .evaluation.reasoning import judge_reasoning
+
+    _require_consent(args, "reasonings and reports")
+    result = MmvqaResult.load(args.result)
+    reports = None
+    if args.data is not None:
+        from .data.ct_rate import read_ct_rate
+
+        scans = read_ct_rate(args.data, args.split or result.protocol["data"].get("split", "validation"))
+        reports = {volume.name: scan.report for scan in scans for volume in scan.volumes}
+    out = args.out or args.result
+    judge = ReasoningJudge(args.judge, cache=out / "judge.parquet", **_judge_options(args))
+    try:
+        judged = judge_reasoning(result, judge, reports=reports, items=args.items)
+    except ChatError as error:
+        raise ValueError(f"--judge: {error}. What was judged is kept: run again to go on") from error
+    judged.save(out)
+    print_text(judged.markdown())
+    say(f"results in {out}; {judge.usage.requests:,} requests")
+
+
+def _judge_options(args: argparse.Namespace) -> dict[str, Any]:
+    return {"base_url": args.judge_url, "api_key": os.environ.get(JUDGE_KEY), "confirm": args.send_reports}
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from .evaluation.comparisons import compare_folders
+
+    _print_and_save(args, compare_folders(args.results))
+
+
+def _table(args: argparse.Namespace) -> None:
+    from .evaluation.paper_tables import read_tables
+
+    _print_and_save(args, read_tables(args.results))
+
+
+def _print_and_save(args: argparse.Namespace, found: Any) -> None:
+    print_text(found.markdown())
+    if args.out is not None:
+        found.save(args.out)
+        say(f"results in {args.out}")
 
 
 def _material(args: argparse.Namespace, store: Any) -> Any:
@@ -131,13 +192,7 @@ def _scorers(args: argparse.Namespace) -> dict[str, Any]:
     if args.judge is not None:
         from .evaluation.judge import ReportJudge
 
-        scorers["llm_score"] = ReportJudge(
-            args.judge,
-            base_url=args.judge_url,
-            api_key=os.environ.get(JUDGE_KEY),
-            confirm=args.send_reports,
-            cache=args.out / "judge.parquet",
-        )
+        scorers["llm_score"] = ReportJudge(args.judge, cache=args.out / "judge.parquet", **_judge_options(args))
     return scorers
 
 

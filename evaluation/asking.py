@@ -89,6 +89,11 @@ def prompt_of(row: Row, think: bool) -> Messages:
     return [*before, {**last, "content": [*blocks, {**text, "text": f"{_bare(row)}\n{instruction}"}]}]
 
 
+def stem_of(row: Row) -> str:
+    """The question alone, without options and instructions. Raises: as `item_id`."""
+    return _bare(row).partition("\nA) ")[0]
+
+
 def _bare(row: Row) -> str:
     """The question and its options, without instructions."""
     content = row["prompt"][-1]["content"]
@@ -147,4 +152,14 @@ def swapped_scans(patients: Mapping[str, str], seed: int = 0) -> dict[str, str]:
     return dict(zip(row, row[most:] + row[:most], strict=True))
 
 
-__all__ = ["Output", "Predictor", "Question", "content_hash", "item_id", "patient_of", "prompt_of", "swapped_scans"]
+__all__ = [
+    "Output",
+    "Predictor",
+    "Question",
+    "content_hash",
+    "item_id",
+    "patient_of",
+    "prompt_of",
+    "stem_of",
+    "swapped_scans",
+]

@@ -1,4 +1,4 @@
-"""Two results of MMVQA on the same questions: what training has brought."""
+"""Two results of MMVQA on the same questions: what training has brought. `comparisons` prints several of them."""
 
 from __future__ import annotations
 

@@ -50,15 +50,16 @@ Answer with nothing but a JSON object with these four names."""
 
 @dataclass(frozen=True)
 class ReasoningScores:
-    """Of one reasoning, or the means of many.
-
-    Attributes: the four scales, 0 to 5.
-    """
+    """Of one reasoning, on the four scales, 0 to 5."""
 
     clinical_correctness: int
     clarity: int
     differential_diagnosis: int
     conciseness: int
+
+    def on(self, scale: str) -> int:
+        """The score on one of `SCALES`."""
+        return getattr(self, scale.replace(" ", "_"))
 
 
 class ReportJudge:
@@ -126,9 +127,7 @@ def mean_scales(
         ValueError: there are no scores, or not one scan for each.
     """
     return {
-        scale: bootstrap_mean(
-            [getattr(one, scale.replace(" ", "_")) for one in scores], scans, resamples=resamples, seed=seed
-        )
+        scale: bootstrap_mean([one.on(scale) for one in scores], scans, resamples=resamples, seed=seed)
         for scale in SCALES
     }
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from ..answers_med3d_r1 import LETTERS, parse_answer
 from ..data.options_prior import Item, OptionsOnlyGuesser
 from ..data.report_findings import findings_in
 from ..data.rows import Row
-from .asking import Output, Predictor, Question, content_hash, item_id, patient_of, prompt_of, swapped_scans
+from .asking import Output, Predictor, Question, content_hash, item_id, patient_of, prompt_of, stem_of, swapped_scans
 from .mmvqa_numbers import OWN, SWAPPED, Numbers, Record, count_records
 from .protocol import library_versions, plain, write_files
 from .runs import answer_all, is_main_process
@@ -49,6 +49,8 @@ class MmvqaResult:
         protocol: data, controls, predictor, seeds, versions; `hash` of all but the versions.
         records: one for each question, shown scan and way to ask: what was written and how it was read.
     """
+
+    FILE: ClassVar[str] = "mmvqa.json"
 
     protocol: dict[str, Any]
     records: list[Record]
@@ -70,7 +72,7 @@ class MmvqaResult:
     def save(self, folder: str | Path) -> list[Path]:
         """Write mmvqa.json, mmvqa.md and records.jsonl."""
         texts = {
-            "mmvqa.json": json.dumps(self.to_dict(), indent=2) + "\n",
+            self.FILE: json.dumps(self.to_dict(), indent=2) + "\n",
             "mmvqa.md": self.markdown() + "\n",
             "records.jsonl": "".join(json.dumps(record) + "\n" for record in self.records),
         }
@@ -84,9 +86,9 @@ class MmvqaResult:
             ValueError: another version wrote it, so that its numbers mean something else.
         """
         folder = Path(folder)
-        path = folder / "mmvqa.json"
+        path = folder / cls.FILE
         if not path.exists():
-            raise FileNotFoundError(f"{folder}: no result of MMVQA there, it has no mmvqa.json")
+            raise FileNotFoundError(f"{folder}: no result of MMVQA there, it has no {cls.FILE}")
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["version"] != VERSION:
             raise ValueError(
@@ -260,6 +262,7 @@ def _record(row, question, output, guess, similarity, labels) -> Record:
         "condition": condition,
         "scan": question.scan,
         "think": question.think,
+        "question": stem_of(row),
         "options": list(options),
         "answer": row["answer"],
         "letter": letter,

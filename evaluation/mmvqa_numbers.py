@@ -3,6 +3,7 @@
 item, volume         the question's id and the scan that it is about
 condition, scan      "own" or "swapped", and the scan that was shown
 think                whether reasoning was asked for
+question             its words, without options
 options, answer      as in the row
 letter, how          the answer, and whether it was "written", is the most similar option ("fallback") or "none"
 valid                the output had the layout that was asked for
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..abnormalities import CT_RATE_LABELS
-from ..answers_med3d_r1 import LETTERS
+from ..answers_med3d_r1 import LETTERS, parse_answer
 from ..metrics.statistics import (
     Calibration,
     Estimate,
@@ -79,6 +80,8 @@ class Numbers:
             scans were not given.
         likeliest: the answers by probability; None where the system gives none.
         invalid: own outputs that are not in the layout.
+        unasked: own outputs that reason though no reasoning was asked for; where they are many, "without think" is a
+            name and no fact.
         fallback: own outputs that named no option and were mapped to the most similar one.
         unanswered: own outputs that are like none either; they count as wrong.
         tokens: mean length of the own outputs; None where the system does not say.
@@ -97,6 +100,7 @@ class Numbers:
     swapped_has_answer: float | None
     likeliest: Likeliest | None
     invalid: int
+    unasked: int
     fallback: int
     unanswered: int
     tokens: float | None
@@ -140,6 +144,7 @@ def count_records(records: Sequence[Record], think: bool, seed: int, resamples: 
         swapped_has_answer=sum(known) / len(known) if known else None,
         likeliest=likeliest,
         invalid=sum(not record["valid"] for record in own),
+        unasked=0 if think else sum(bool(parse_answer(record["text"]).reasoning) for record in own),
         fallback=how["fallback"],
         unanswered=how["none"],
         tokens=sum(tokens) / len(tokens) if tokens else None,

@@ -20,7 +20,7 @@ from PIL import Image
 from ..image_processing_med3d_r1 import Med3DR1ImageProcessor
 from ..inference import MAX_NEW_TOKENS
 from .asking import Output, Question
-from .predictors import text_lengths, weights_hash
+from .predictors import hub_revision, text_lengths, weights_hash
 from .views import ViewSettings, show, stitch
 
 _KEPT_SCANS = 256
@@ -67,6 +67,7 @@ class PicturesModelPredictor:
         return {
             "kind": f"pictures for {self.model.config.model_type}",
             "name": self.name,
+            **hub_revision(self.model),
             "weights_sha256": self._sha256,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "preprocessing": self.image_processor.preprocessing,
@@ -149,6 +150,14 @@ def load_pictures_model(name: str, device: str, dtype: torch.dtype) -> tuple[Any
 
     try:
         processor = AutoProcessor.from_pretrained(name)
+    except ImportError as error:
+        raise ImportError(
+            f"{name}: its processor needs a library that is not here. Processors of Qwen-VL models need torchvision, "
+            f"also where only pictures are shown: install the one that fits this torch. {error}"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name}: no processor for pictures and text that can be loaded. {error}") from error
+    try:
         model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype, device_map=device)
     except (OSError, ValueError) as error:
         raise ValueError(f"{name}: no model for pictures and text that can be loaded. {error}") from error

@@ -69,6 +69,7 @@ class ModelPredictor:
         return {
             "kind": "med3d-r1",
             "name": self.name,
+            **hub_revision(self.model),
             "weights_sha256": self._sha256,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "preprocessing": self.processor.image_processor.preprocessing,
@@ -262,6 +263,13 @@ def text_lengths(model: Any, written: torch.Tensor) -> list[int]:
     return [int(row.int().argmax()) + 1 if row.any() else len(row) for row in ended]
 
 
+def hub_revision(model: Any) -> dict[str, str]:
+    """Repository and commit of a model that came from the Hub; nothing of one that came from a folder, of which the
+    hash of its weights tells all."""
+    commit = getattr(model.config, "_commit_hash", None)
+    return {"repository": model.name_or_path, "revision": commit} if commit else {}
+
+
 def weights_hash(model: torch.nn.Module) -> str:
     """sha256 of a model's weights and their names: the same for the same model in the same dtype."""
     digest = hashlib.sha256()
@@ -281,6 +289,7 @@ __all__ = [
     "SAMPLING",
     "FilePredictor",
     "ModelPredictor",
+    "hub_revision",
     "text_lengths",
     "weights_hash",
     "write_questions",

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -90,6 +90,8 @@ class ReportResult:
         corpus: condition -> metric -> score of the corpus, which is no mean of the exams' (BLEU, METEOR).
     """
 
+    FILE: ClassVar[str] = "report.json"
+
     protocol: dict[str, Any]
     records: list[Record]
     corpus: dict[str, dict[str, float]]
@@ -128,7 +130,7 @@ class ReportResult:
     def save(self, folder: str | Path) -> list[Path]:
         """Write report.json, report.md and report-records.jsonl."""
         texts = {
-            "report.json": json.dumps(self.to_dict(), indent=2) + "\n",
+            self.FILE: json.dumps(self.to_dict(), indent=2) + "\n",
             "report.md": self.markdown() + "\n",
             "report-records.jsonl": "".join(json.dumps(record) + "\n" for record in self.records),
         }
@@ -141,9 +143,9 @@ class ReportResult:
             FileNotFoundError: there is no such result.
             ValueError: another version wrote it.
         """
-        path = Path(folder) / "report.json"
+        path = Path(folder) / cls.FILE
         if not path.exists():
-            raise FileNotFoundError(f"{folder}: no result of the report benchmark there, it has no report.json")
+            raise FileNotFoundError(f"{folder}: no result of the report benchmark there, it has no {cls.FILE}")
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["version"] != VERSION:
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..metrics.statistics import Estimate, Score
 
 if TYPE_CHECKING:
-    from .comparison import Comparison
+    from .comparisons import ComparedMmvqa, Comparisons
     from .mmvqa import MmvqaResult
     from .mmvqa_numbers import Numbers
     from .report import MetricDifference, ReportResult
@@ -74,6 +74,7 @@ def mmvqa_markdown(result: MmvqaResult) -> str:
             ["", "not in the layout", "mapped to an option", "no answer", "tokens", "ECE", "think against report, F1"],
             details,
         ),
+        *(_unasked_note(numbers) for numbers in result.numbers.values()),
         *(_swapped_note(numbers) for numbers in list(result.numbers.values())[:1]),
         *(f"## {_WAYS[think].capitalize()}\n\n{_by_label(numbers)}" for think, numbers in result.numbers.items()),
         f"Protocol {result.protocol['hash'][:16]}, fallback {result.protocol['fallback']}, seed "
@@ -103,6 +104,15 @@ def _detail_row(way: str, numbers: Numbers) -> list[str]:
     ]
 
 
+def _unasked_note(numbers: Numbers) -> str:
+    if not numbers.unasked:
+        return ""
+    return (
+        f"Without think, {numbers.unasked:,} of {numbers.own.items:,} outputs reason all the same. That line says "
+        "what was asked for, not what was done."
+    )
+
+
 def _swapped_note(numbers: Numbers) -> str:
     if numbers.swapped_has_answer is None:
         return ""
@@ -120,22 +130,51 @@ def _by_label(numbers: Numbers) -> str:
     return table(["true abnormality", "questions", "own scan", "swapped scan"], rows)
 
 
-def comparison_markdown(comparisons: Mapping[str, Comparison]) -> str:
-    """Rows of differences, second minus first."""
-    rows = [
-        [
-            name,
-            points(one.own),
-            points(one.own_minus_swapped),
-            "" if one.f1 is None else points(one.f1),
-            f"{one.mcnemar.only_second:,} : {one.mcnemar.only_first:,}, p = {one.mcnemar.p:.2g}",
+def comparisons_markdown(comparisons: Comparisons) -> str:
+    """Each result minus the first, with the tests and what they rest on."""
+    paragraphs = [f"# Against {comparisons.first}"]
+    if comparisons.mmvqa:
+        own = comparisons.mmvqa[0].comparison.own
+        paragraphs += [
+            "## MMVQA",
+            f"{own.items:,} questions on {own.clusters:,} scans, the same for all. Percentage points: each minus "
+            f"{comparisons.first}, with 95 % intervals over scans. Won : lost are questions that one of the two alone "
+            "has right, with its own scan; McNemar's test takes them as independent, which questions on one scan are "
+            f"not, so the interval is the one to believe. Holm's correction is over {len(comparisons.mmvqa)} tests.",
+            _mmvqa_comparisons(comparisons.mmvqa),
         ]
-        for name, one in comparisons.items()
-    ]
-    return table(["", "own scan", "own - swapped", "think against report, F1", "lost : won (McNemar)"], rows)
+    tests = sum(map(len, comparisons.reports.values()))
+    for name, differences in comparisons.reports.items():
+        exams = next(iter(differences.values())).test.items
+        paragraphs += [
+            f"## Reports: {name}",
+            f"{exams:,} exams. Mean of {name} minus {comparisons.first} over exams, times 100, with 95 % intervals; "
+            f"paired t-tests; Holm's correction is over {tests} tests.",
+            differences_markdown(differences),
+        ]
+    return "\n\n".join(paragraphs)
 
 
-_METRICS = {
+def _mmvqa_comparisons(compared: Sequence[ComparedMmvqa]) -> str:
+    rows = []
+    for one in compared:
+        found, test = one.comparison, one.comparison.mcnemar
+        rows.append(
+            [
+                f"{one.second}, {_WAYS[one.think]}",
+                points(found.own),
+                points(found.own_minus_swapped),
+                "" if found.f1 is None else points(found.f1),
+                f"{test.only_first:,} : {test.only_second:,}",
+                f"{test.p:.2g}",
+                f"{one.p_holm:.2g}",
+            ]
+        )
+    header = ["", "own scan", "own - swapped", "think against report, F1", "won : lost", "p (McNemar)", "p (Holm)"]
+    return table(header, rows)
+
+
+METRICS = {
     "bleu_1": "BLEU-1",
     "bleu_2": "BLEU-2",
     "bleu_3": "BLEU-3",
@@ -148,7 +187,7 @@ _METRICS = {
     "bert_score": "BERTScore-F1",
     "llm_score": "LLM score",
 }
-"""In the order of the paper's table 2."""
+"""Name of a metric here -> in print, in the order of the paper's table 2."""
 
 
 def report_markdown(result: ReportResult) -> str:
@@ -157,7 +196,7 @@ def report_markdown(result: ReportResult) -> str:
     name = result.protocol["predictor"].get("name") or result.protocol["predictor"]["kind"]
     told = ", ".join(f"{key} {data[key]}" for key in ("dataset", "split") if key in data)
     told += _of_whom(data)
-    metrics = [metric for metric in _METRICS if metric in numbers.own]
+    metrics = [metric for metric in METRICS if metric in numbers.own]
     rows = [
         ["own scan", *(f"{100 * numbers.own[metric]:.2f}" for metric in metrics)],
         ["swapped scan", *(f"{100 * numbers.swapped[metric]:.2f}" for metric in metrics)],
@@ -168,7 +207,7 @@ def report_markdown(result: ReportResult) -> str:
         f"{numbers.exams:,} exams{'; ' + told if told else ''}; {numbers.invalid:,} reports are not in the layout that "
         "was asked for. Scores of the corpus times 100, as papers print them; differences are means over exams, with "
         "95 % intervals.",
-        table(["", *(_METRICS[metric] for metric in metrics)], rows),
+        table(["", *(METRICS[metric] for metric in metrics)], rows),
     ]
     if numbers.findings is not None:
         found = [("own scan", numbers.findings), ("swapped scan", numbers.findings_swapped)]
@@ -199,7 +238,7 @@ def differences_markdown(differences: Mapping[str, MetricDifference]) -> str:
     """Metric by metric: the second result minus the first."""
     rows = [
         [
-            _METRICS[metric],
+            METRICS[metric],
             points(one.estimate),
             f"{one.test.t:.2f}",
             f"{one.test.p:.2g}",
@@ -212,7 +251,8 @@ def differences_markdown(differences: Mapping[str, MetricDifference]) -> str:
 
 
 __all__ = [
-    "comparison_markdown",
+    "METRICS",
+    "comparisons_markdown",
     "differences_markdown",
     "mmvqa_markdown",
     "percent",

@@ -140,6 +140,18 @@ def _gemma():
     return _ending(model, tokenizer), processor
 
 
+def save_gemma(folder):
+    """A folder as `load_pictures_model` reads it, with all that Gemma's processor wants from its tokenizer."""
+    model, processor = _gemma()
+    model.save_pretrained(folder)
+    names = ("boi_token", "eoi_token", "image_token")
+    processor.tokenizer.init_kwargs["model_specific_special_tokens"] = {
+        name: getattr(processor.tokenizer, name) for name in names
+    }
+    processor.save_pretrained(folder)
+    return folder
+
+
 def _ending(model, tokenizer):
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id

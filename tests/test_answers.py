@@ -127,7 +127,7 @@ def test_wide_letters_are_letters(form):
     "piece", ["A ", "A, ", "(", "the answer is ", "not A, ", "<think>", "<answer>", "no ", "Emphysema ", "*", "A is "]
 )
 def test_the_time_grows_with_the_length_and_no_faster(piece):
-    """Thirty times the text may take sixty times as long, on a busy machine; what backtracks takes 900 times."""
+    """Ten times the text may take thirty times as long, on a busy machine; what backtracks takes a hundred times."""
 
     def seconds(text):
         start = process_time()
@@ -135,7 +135,7 @@ def test_the_time_grows_with_the_length_and_no_faster(piece):
         return process_time() - start
 
     seconds(piece)  # the patterns of the options are made on first use
-    assert seconds(piece * 30_000) < 60 * max(min(seconds(piece * 1_000) for _ in range(3)), 1e-3)
+    assert seconds(piece * 10_000) < 30 * max(min(seconds(piece * 1_000) for _ in range(3)), 1e-3)
 
 
 @given(words, words)

@@ -5,10 +5,10 @@ import torch
 from PIL import Image
 
 from med3d_r1.evaluation.asking import Question
-from med3d_r1.evaluation.pictures_model import PicturesModelPredictor
+from med3d_r1.evaluation.pictures_model import PicturesModelPredictor, load_pictures_model
 from med3d_r1.evaluation.views import ViewSettings
 from med3d_r1.prompts_med3d_r1 import question_messages
-from picture_models import ARCHITECTURES, picture_model
+from picture_models import ARCHITECTURES, picture_model, save_gemma
 from scans import synthetic_chest, write_nifti
 from tiny import tiny_processor
 
@@ -101,3 +101,27 @@ def test_the_description_tells_ways_of_showing_apart(system, image_processor):
     ]
     assert len({str(one) for one in described}) == 3
     assert described[0]["kind"].endswith(system[0].config.model_type)
+
+
+def test_a_model_is_loaded_from_a_folder(image_processor, questions, tmp_path):
+    folder = save_gemma(tmp_path / "gemma")
+    loaded = PicturesModelPredictor(
+        *load_pictures_model(str(folder), "cpu", torch.float32), image_processor, max_new_tokens=3
+    )
+    made = PicturesModelPredictor(*picture_model("gemma3"), image_processor, max_new_tokens=3)
+    assert dict(loaded.predict(questions)) == dict(made.predict(questions))
+    assert loaded.describe()["weights_sha256"] == made.describe()["weights_sha256"]
+
+
+def test_what_is_no_such_model_is_told(tmp_path):
+    with pytest.raises(ValueError, match="no processor for pictures and text"):
+        load_pictures_model(str(tmp_path), "cpu", torch.float32)
+
+
+def test_a_missing_library_is_told(monkeypatch):
+    def absent(name):
+        raise ImportError("Qwen2VLVideoProcessor requires the Torchvision library")
+
+    monkeypatch.setattr("transformers.AutoProcessor.from_pretrained", absent)
+    with pytest.raises(ImportError, match=r"^a-model: .* need torchvision, also where only pictures are shown"):
+        load_pictures_model("a-model", "cpu", torch.float32)

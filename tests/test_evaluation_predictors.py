@@ -139,6 +139,7 @@ def test_no_questions_no_answers(model, processor):
 def test_the_description_tells_models_apart(model, processor):
     described = ModelPredictor(model, processor, name="S1").describe()
     assert described["weights_sha256"] == weights_hash(model)
+    assert "revision" not in described  # it came from no Hub
     other = tiny_model(seed=1)
     assert ModelPredictor(other, processor, name="S1").describe() != described
     assert ModelPredictor(model, processor, name="S1", batch_size=2).describe() == described

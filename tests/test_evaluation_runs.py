@@ -2,10 +2,11 @@
 
 import json
 import os
+import signal
 
 import pytest
 
-from children import in_processes
+from children import in_child, in_processes
 from evaluation_systems import Output, System, guessing, layout, present, rows_of, seeing, table
 from med3d_r1.data.mmvqa import draw_items
 from med3d_r1.evaluation.mmvqa import MmvqaResult, evaluate_mmvqa, mmvqa_questions
@@ -40,6 +41,30 @@ def test_two_processes_find_what_one_finds(tmp_path):
     again = System(guessing)
     evaluate(again, think="both", folder=results)
     assert not again.asked
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path):
+    """Without any chance to clean up: what had been answered until then is there, and only the rest is asked."""
+
+    def work():
+        system = System(guessing)
+        own = system.predict
+
+        def predict(questions):
+            for number, answered in enumerate(own(questions)):
+                if number == 57:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                yield answered
+
+        system.predict = predict
+        evaluate(system, folder=tmp_path, think="both")
+
+    assert in_child(work) == -signal.SIGKILL
+    assert not (tmp_path / "mmvqa.json").exists()
+    rest = System(guessing)
+    resumed = evaluate(rest, folder=tmp_path, think="both")
+    assert len(rest.asked) == 4 * len(ROWS) - 57
+    assert resumed.to_dict() == evaluate(System(guessing), think="both").to_dict()
 
 
 def test_several_processes_need_a_folder(monkeypatch):

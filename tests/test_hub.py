@@ -155,3 +155,14 @@ result.append([None, "transformers_modules" in sys.modules])
     assert modules == ("med3d_r1.processing_med3d_r1", "med3d_r1.image_processing_med3d_r1", model, model, model)
     assert tokens == (None, None, expected, expected, expected)
     assert not dynamic
+
+
+def test_a_measured_model_that_came_from_the_hub_names_its_commit(released, tmp_path):
+    hub, sha, _ = released
+    code = """
+from med3d_r1.checkpoints import load_checkpoint
+from med3d_r1.evaluation.predictors import ModelPredictor
+result = ModelPredictor(*load_checkpoint(sys.argv[1], "cpu")).describe()
+"""
+    described = hub.client(tmp_path, code, REPO)
+    assert (described["repository"], described["revision"]) == (REPO, sha)

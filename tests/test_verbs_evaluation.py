@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from transformers.utils import logging
 
+from chat_server import ChatServer, allow_loopback
 from dataset_trees import write_csv
 from evaluation_systems import table
 from med3d_r1 import cli
 from med3d_r1.abnormalities import CT_RATE_LABELS
 from med3d_r1.data.phantom import write_ct_rate_tree, write_rad_chestct_tree
+from med3d_r1.evaluation.judge import SCALES
 from med3d_r1.evaluation.mmvqa import MmvqaResult
 from med3d_r1.evaluation.report import ReportResult
 from tiny import tiny_checkpoint
@@ -46,7 +48,9 @@ def run(capfd):
     return command
 
 
-@pytest.mark.parametrize("benchmark", [(), ("mmvqa",), ("report",), ("floor",)])
+@pytest.mark.parametrize(
+    "benchmark", [(), ("mmvqa",), ("report",), ("floor",), ("compare",), ("table",), ("reasoning",)]
+)
 def test_help_has_an_example(benchmark, capsys):
     with pytest.raises(SystemExit):
         cli.main(["evaluate", *benchmark, "--help"])
@@ -119,6 +123,43 @@ def test_systems_that_run_elsewhere(run, tree, tmp_path):
     assert "# MMVQA: answers" in printed
     numbers = MmvqaResult.load(tmp_path / "out")[False]
     assert numbers.letters == {"A": len(lines) // 2, "B": 0, "C": 0, "D": 0}
+
+
+def test_what_is_made_of_results(run, tree, tmp_path, monkeypatch):
+    """Two files of answers, measured, compared, put into the paper's table, and judged."""
+    asked = ["--data", tree, "--distractors", "negative", "--think", "yes"]
+    assert run("mmvqa", *asked, "--write-questions", tmp_path / "questions.jsonl")[0] == 0
+    lines = [json.loads(line) for line in (tmp_path / "questions.jsonl").read_text().splitlines()]
+    for name in "AB":
+        text = f"<think>Seen nothing.</think><answer>{name}</answer>"
+        answers = "".join(json.dumps({**line, "text": text}) + "\n" for line in lines)
+        (tmp_path / f"{name}.jsonl").write_text(answers)
+        assert run("mmvqa", *asked, "--predictions", tmp_path / f"{name}.jsonl", "--out", tmp_path / name)[0] == 0
+
+    status, printed, _ = run("compare", tmp_path / "A", tmp_path / "B", "--out", tmp_path / "compared")
+    assert status == 0
+    assert "# Against A" in printed
+    assert "| B, with think |" in printed
+    assert (tmp_path / "compared/comparison.json").exists()
+    status, _, errors = run("compare", tmp_path / "A")
+    assert (status, "two results or more" in errors) == (cli.WRONG_INPUT, True)
+
+    status, printed, _ = run("table", tmp_path / "A", tmp_path / "B", "--out", tmp_path / "tables")
+    assert status == 0
+    assert printed.count("... options alone") == 2
+    assert (tmp_path / "tables/tables.md").read_text().strip() == printed.strip()
+
+    allow_loopback(monkeypatch)
+    with ChatServer(lambda _: json.dumps(dict.fromkeys(SCALES, 2))) as server:
+        asked = ["reasoning", tmp_path / "A", "--data", tree, "--judge", "m", "--judge-url", server.url]
+        status, _, errors = run(*asked)
+        assert (status, "--send-reports" in errors, server.requests) == (cli.WRONG_INPUT, True, [])
+        status, printed, _ = run(*asked, "--send-reports", "--items", 3)
+        assert status == 0
+        assert "| clarity | 2.00" in printed
+        assert "3 questions on" in printed
+        assert all(json.loads(r["messages"][-1]["content"])["report"] for r in server.requests)
+        assert (tmp_path / "A/reasoning.json").exists()
 
 
 @pytest.mark.parametrize(
