@@ -197,10 +197,12 @@ def _scorers(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print_result(args: argparse.Namespace, result: Any) -> None:
-    """Print the table, in one process of several."""
+    """Print the table, and write what a model card takes from it, in one process of several."""
+    from .evaluation.model_card import save_entries
     from .evaluation.runs import is_main_process
 
     if is_main_process():
+        save_entries(result, args.out)
         print_text(result.markdown())
         say(f"results in {args.out}")
 

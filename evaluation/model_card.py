@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .mmvqa import MmvqaResult
+from .protocol import write_files
 from .report import ReportResult
+from .result_folders import system_of
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -25,6 +28,16 @@ def card_entries(result: MmvqaResult | ReportResult) -> list[EvalResult]:
     `EvalResult` has no place for an interval; it stands in the name of the metric.
     """
     return _mmvqa_entries(result) if isinstance(result, MmvqaResult) else _report_entries(result)
+
+
+def save_entries(result: MmvqaResult | ReportResult, folder: str | Path) -> Path:
+    """Write model-index.yaml: the entries as they stand in the head of a model card, ready to be pasted there."""
+    import yaml
+    from huggingface_hub.repocard_data import eval_results_to_model_index
+
+    index = {"model-index": eval_results_to_model_index(system_of(result), card_entries(result))}
+    text = yaml.safe_dump(index, sort_keys=False, allow_unicode=True)
+    return write_files(folder, {"model-index.yaml": text})[0]
 
 
 def _mmvqa_entries(result: MmvqaResult) -> list[EvalResult]:
@@ -73,4 +86,4 @@ def _entry(result: MmvqaResult | ReportResult, task: str, metric: str, name: str
     )
 
 
-__all__ = ["card_entries"]
+__all__ = ["card_entries", "save_entries"]

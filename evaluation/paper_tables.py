@@ -54,8 +54,9 @@ class PaperTables:
             parts += ["# MMVQA", _CAPTION, _mmvqa_table(self.mmvqa)]
         for dataset, results in self.reports.items():
             parts += [f"# Reports: {_name(dataset)}", _REPORT_CAPTION, _report_table(results)]
-        parts.append("\n".join(f"- {_name(name)}: {line}" for name, lines in self.columns.items() for line in lines))
-        return "\n\n".join(parts)
+        told = [f"{_name(name)}: {line}" for name, lines in self.columns.items() for line in lines]
+        told += _unasked(self.mmvqa)
+        return "\n\n".join([*parts, "\n".join(f"- {line}" for line in told)])
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write tables.json and tables.md."""
@@ -78,7 +79,8 @@ class PaperTables:
 
 _CAPTION = (
     "Accuracies in %, with 95 % intervals over scans. Swapped: the same questions with the scan of another patient. "
-    "Options alone: a guesser fitted to questions of the training split that sees no scan."
+    "Options alone: a guesser fitted to questions of the training split that sees no scan. Data sets have the names of "
+    "their layouts; synthetic patients have that of CT-RATE."
 )
 _REPORT_CAPTION = (
     "Scores of the corpus times 100, findings and CRG as fractions; own - swapped are means over exams, with 95 % "
@@ -182,6 +184,17 @@ def _mmvqa_table(systems: Mapping[str, Mapping[Column, Numbers]]) -> str:
         for row, cell in _MMVQA_ROWS.items()
     ]
     return table(header, rows)
+
+
+def _unasked(systems: Mapping[str, Mapping[Column, Numbers]]) -> list[str]:
+    """Where "without think" is a name and no fact."""
+    return [
+        f"{system}, {_name(dataset)}, without think: {numbers.unasked:,} of {numbers.own.items:,} outputs reason all the "
+        "same"
+        for system, cells in systems.items()
+        for (dataset, _), numbers in cells.items()
+        if numbers.unasked
+    ]
 
 
 def _report_table(results: Mapping[str, ReportResult]) -> str:

@@ -150,6 +150,7 @@ class TestPaperTables:
         assert any(
             line.startswith(f"- CT-RATE: {len(ROWS)} questions on") and "distractors balanced" in line for line in lines
         )
+        assert not any("all the same" in line for line in lines)
         assert any(line.startswith("- RAD-ChestCT: 80 questions on") for line in lines)
 
     def test_numbers_are_those_of_the_results(self, folders, tmp_path):
@@ -163,6 +164,11 @@ class TestPaperTables:
             ("S2", "rad-chestct", True),
         ]
         assert stored[1]["own"]["accuracy"] == MmvqaResult.load(folders[0])[False].own.accuracy
+
+    def test_reasoning_that_nobody_asked_for_is_told(self, tmp_path):
+        folder = measured(tmp_path / "s", lambda _: layout("A", True), "S", think=False)
+        told = f"- S, CT-RATE, without think: {len(ROWS)} of {len(ROWS)} outputs reason all the same"
+        assert told in read_tables([folder]).markdown()
 
     def test_reports_have_a_table_too(self, tmp_path):
         pytest.importorskip("sacrebleu")

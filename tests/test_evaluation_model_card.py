@@ -6,7 +6,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from evaluation_systems import System, guessing, rows_of, table
 from med3d_r1.data.mmvqa import draw_items
 from med3d_r1.evaluation.mmvqa import evaluate_mmvqa
-from med3d_r1.evaluation.model_card import card_entries
+from med3d_r1.evaluation.model_card import card_entries, save_entries
 
 LABELS = table(40)
 TRAIN = draw_items(table(200, seed=2), distractors="balanced", seed=7)
@@ -28,3 +28,12 @@ def test_mmvqa(think):
     card = ModelCard.from_template(data, template_str="---\n{{ card_data }}\n---\n")
     metrics = card.data.to_dict()["model-index"][0]["results"][0]["metrics"]
     assert [metric["value"] for metric in metrics] == [entry.metric_value for entry in entries]
+
+
+def test_the_entries_are_written_as_a_card_has_them(tmp_path):
+    facts = {"dataset": "ct-rate", "split": "validation", "distractors": "balanced"}
+    result = evaluate_mmvqa(System(guessing, "S2"), rows_of(LABELS), TRAIN, facts=facts, resamples=50)
+    head = save_entries(result, tmp_path).read_text()
+    card = ModelCard(f"---\n{head}---\n")
+    assert card.data.model_name == "S2"
+    assert [entry.metric_value for entry in card.data.eval_results] == [e.metric_value for e in card_entries(result)]

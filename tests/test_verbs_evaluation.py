@@ -206,6 +206,7 @@ def test_reports(run, model, tree, tmp_path):
     status, printed, _ = run(*arguments)
     assert status == 0
     assert "| own - swapped, exam by exam |" in printed
+    assert "model-index:" in (tmp_path / "model-index.yaml").read_text()
     assert ReportResult.load(tmp_path).numbers.exams == 6
 
 
@@ -223,13 +224,18 @@ def test_reports_are_sent_to_nobody_without_a_word(run, model, tree, tmp_path, m
 
 def test_every_row_of_the_papers_table_has_a_command():
     """Those of the page are commands, and name the systems of table 1."""
-    page = (Path(__file__).parent.parent / "docs/what-the-benchmark-measures.md").read_text(encoding="utf-8")
-    rows = page.partition("## A command for each row")[2].partition("## Reports")[0]
-    commands = re.findall(r"`med3d-r1 (evaluate [^`]*)`", rows)
-    assert len(commands) >= 6
-    data = "--data CT-RATE --distractors random --think both --out results/x"
+    page = (Path(__file__).parent.parent / "docs/other-systems.md").read_text(encoding="utf-8")
+    commands = re.findall(r"`(?:med3d-r1 )?(evaluate mmvqa [^`]*)`", page)
+    assert len(commands) >= 12
+    data = "--data CT-RATE --distractors random --think both"
     for command in commands:
-        args = cli.build_parser().parse_args(command.replace("DATA", data).split())
+        args = cli.build_parser().parse_args(command.replace("$DATA", data).split())
         assert args.benchmark == "mmvqa"
-    systems = ("Med3D-R1", "Qwen2.5-VL-3B", "Lingshu", "Qwen3-VL-4B", "RadFM", "M3D", "E3D-GPT", "CT-CHAT", "Med3DVLM")
-    assert all(system in rows for system in systems)
+        assert args.data
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    for system in (
+        *("Med3D-R1, S1", "Med3D-R1, S2", "Qwen2.5-VL-3B", "Qwen2.5-VL-3B-RL", "Lingshu-7B", "Qwen3-VL-4B-Thinking"),
+        *("Med-R1", "MedVLM-R1", "MedGemma", "RadFM", "M3D", "E3D-GPT", "CT-CHAT", "Med3DVLM"),
+    ):
+        (row,) = (row for row in rows if row.startswith(f"| {system} |"))
+        assert "`evaluate mmvqa" in row or "FILE" in row
