@@ -189,8 +189,8 @@ def _mmvqa_table(systems: Mapping[str, Mapping[Column, Numbers]]) -> str:
 def _unasked(systems: Mapping[str, Mapping[Column, Numbers]]) -> list[str]:
     """Where "without think" is a name and no fact."""
     return [
-        f"{system}, {_name(dataset)}, without think: {numbers.unasked:,} of {numbers.own.items:,} outputs reason all the "
-        "same"
+        f"{system}, {_name(dataset)}, without think: {numbers.unasked:,} of {numbers.own.items:,} outputs reason all "
+        "the same"
         for system, cells in systems.items()
         for (dataset, _), numbers in cells.items()
         if numbers.unasked
