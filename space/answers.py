@@ -15,9 +15,17 @@ _BEGUN_TAG = re.compile(r"</?[a-z]*\Z")
 EVIDENCE_CAPTION = (
     "Orange cells spoke for the answer <b>{}</b>, blue cells against it: by how much, to first order, the logarithm of "
     "its probability would fall if the image fell silent there. Cells below a tenth of the strongest are left out. "
-    "It is about the answer behind the reasoning: where that has decided already, the numbers are small. "
     "This is what moved the model. It is not a finding, not an outline of one, and no proof that the answer is right. "
     "A cell is {} mm, from foot to head, front to back and side to side."
+)
+
+
+NEXT_TO_NOTHING = 0.01
+"""A change of log P that is no change: the probability stays the same within a hundredth of itself."""
+
+NOTHING_LEFT = (
+    "Next to nothing: no cell moves log P by more than {:.2g}. What was written before the answer had decided already, "
+    "or the image hardly counts. The colours show what little there is."
 )
 
 
@@ -109,8 +117,8 @@ def bars(diagnosis: Diagnosis, abstain_below: float) -> str:
     ]
     told = f"The line marks {abstain_below:.0%}: an answer below it counts as none." if abstain_below else ""
     note = f'<p class="note">{told}</p>' if told else ""
-    title = "<h3>Probability of each option, given the reasoning</h3>"
-    return f'<div class="probabilities">{title}<ol>{"".join(rows)}</ol>{note}</div>'
+    title = "Probability of each option" + (", given the reasoning" if diagnosis.reasoning else "")
+    return f'<div class="probabilities"><h3>{title}</h3><ol>{"".join(rows)}</ol>{note}</div>'
 
 
 def where_it_looked(diagnosis: Diagnosis) -> str:
@@ -127,7 +135,9 @@ def where_it_looked(diagnosis: Diagnosis) -> str:
     size = " x ".join(f"{length:.0f}" for length in diagnosis.evidence.cell_mm)
     caption = EVIDENCE_CAPTION.format(escape(diagnosis.answer), size)
     found = f"<ol>{''.join(buttons)}</ol>" if buttons else '<p class="note">No cell spoke for the answer.</p>'
-    return f'<div class="where">{title}{found}<p class="note">{caption}</p></div>'
+    strongest = float(abs(diagnosis.evidence.relevance).max())
+    doubt = f'<p class="warning">{NOTHING_LEFT.format(strongest)}</p>' if strongest < NEXT_TO_NOTHING else ""
+    return f'<div class="where">{title}{doubt}{found}<p class="note">{caption}</p></div>'
 
 
 def _relevance(value: float) -> str:

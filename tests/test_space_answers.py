@@ -84,6 +84,8 @@ def test_bars_are_as_long_as_the_shares_and_the_line_stands_where_the_bound_is()
     assert re.findall(r'class="line" style="left:([\d.]+)%"', drawn) == ["50.0", "50.0"]
     assert re.findall(r'<li class="(\w*)">', drawn) == ["", "chosen"]
     assert 'class="line"' not in answers.bars(diagnosis(), 0.0)
+    assert ", given the reasoning</h3>" in drawn
+    assert "option</h3>" in answers.bars(diagnosis(reasoning=""), 0.0)
 
 
 def test_texts_of_others_are_no_markup():
@@ -98,6 +100,9 @@ def test_where_it_looked_says_what_the_map_is_and_is_not():
     assert 'data-region="0">upper third, front, right side<small>+1.2 log P' in page
     assert "48 x 48 x 48 mm" in page
     assert "It is not a finding" in page
+    assert "Next to nothing" not in page
+    faint = EvidenceMap(EVIDENCE.relevance * 2e-5, None, EVIDENCE.affine)
+    assert "no cell moves log P by more than 2e-05" in answers.where_it_looked(diagnosis(evidence=faint))
     assert "no map" in answers.where_it_looked(diagnosis(evidence=None, regions=()))
     assert "No cell spoke" in answers.where_it_looked(diagnosis(regions=()))
 
