@@ -61,13 +61,13 @@ class PicturesModelPredictor:
         self.name, self.pictures = name, Path(pictures) if pictures is not None else None
         self.takes_videos = getattr(processor, "video_processor", None) is not None
         self._shown: OrderedDict[str, list[Image.Image]] = OrderedDict()
-        self._sha256 = weights_hash(model)
+        self._origin, self._sha256 = hub_revision(model), weights_hash(model)
 
     def describe(self) -> dict[str, Any]:
         return {
             "kind": f"pictures for {self.model.config.model_type}",
             "name": self.name,
-            **hub_revision(self.model),
+            **self._origin,
             "weights_sha256": self._sha256,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "preprocessing": self.image_processor.preprocessing,

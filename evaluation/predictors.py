@@ -62,14 +62,14 @@ class ModelPredictor:
         self.option_scores, self.name = option_scores, name
         self.cache_bytes = cache_bytes
         self._encoded: OrderedDict[str, torch.Tensor] = OrderedDict()
-        self._sha256 = weights_hash(model)
+        self._origin, self._sha256 = hub_revision(model), weights_hash(model)
 
     def describe(self) -> dict[str, Any]:
         sampled = {"samples": self.samples, "seed": self.seed, **SAMPLING} if self.samples > 1 else {"samples": 1}
         return {
             "kind": "med3d-r1",
             "name": self.name,
-            **hub_revision(self.model),
+            **self._origin,
             "weights_sha256": self._sha256,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "preprocessing": self.processor.image_processor.preprocessing,
@@ -265,9 +265,17 @@ def text_lengths(model: Any, written: torch.Tensor) -> list[int]:
 
 def hub_revision(model: Any) -> dict[str, str]:
     """Repository and commit of a model that came from the Hub; nothing of one that came from a folder, of which the
-    hash of its weights tells all."""
-    commit = getattr(model.config, "_commit_hash", None)
-    return {"repository": model.name_or_path, "revision": commit} if commit else {}
+    hash of its weights tells all.
+
+    transformers does not keep the commit, but the Hub's cache does: files lie in a folder of its name.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    name = model.name_or_path
+    if not name or Path(name).exists():
+        return {}
+    config = try_to_load_from_cache(name, "config.json")
+    return {"repository": name, "revision": Path(config).parent.name} if isinstance(config, str) else {}
 
 
 def weights_hash(model: torch.nn.Module) -> str:

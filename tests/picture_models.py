@@ -142,7 +142,7 @@ def _gemma():
 
 def save_gemma(folder):
     """A folder as `load_pictures_model` reads it, with all that Gemma's processor wants from its tokenizer."""
-    model, processor = _gemma()
+    model, processor = picture_model("gemma3")
     model.save_pretrained(folder)
     names = ("boi_token", "eoi_token", "image_token")
     processor.tokenizer.init_kwargs["model_specific_special_tokens"] = {
