@@ -76,12 +76,12 @@ def test_so_many_as_are_asked_for_and_the_page(seen, tmp_path):
 def test_a_stopped_judge_goes_on(seen, tmp_path):
     cache = tmp_path / "judge.parquet"
     with ChatServer(strict, script=[None] * 5, always=503) as server, pytest.raises(ChatError):
-        judge_reasoning(seen, judge(server, cache=cache, concurrency=1), reports=REPORTS)
+        judge_reasoning(seen, judge(server, cache=cache, concurrency=1), reports=REPORTS, items=8)
     with ChatServer(strict) as server:
-        found = judge_reasoning(seen, judge(server, cache=cache), reports=REPORTS)
+        found = judge_reasoning(seen, judge(server, cache=cache), reports=REPORTS, items=8)
         later = len(server.requests)
     with ChatServer(strict) as server:
-        assert judge_reasoning(seen, judge(server), reports=REPORTS).own == found.own
+        assert judge_reasoning(seen, judge(server), reports=REPORTS, items=8).own == found.own
         assert len(server.requests) == later + 5
 
 
