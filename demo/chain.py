@@ -106,19 +106,21 @@ class Chain:
         ]
 
     def prepare(self) -> Stage:
+        """The patients. One core is left to the decoder, which needs no patient and learns at the same time."""
+        workers = max(1, self.cores - 1)
         return self._stage(
             "prepare",
             "synthetic patients",
             ["prepare", "phantom", self._path("ct-rate"), "--out", self._path("volumes"), "--style", "plain"],
-            ["--patients", str(self.size.patients), "--seed", str(self.seed), "--workers", str(self.cores)],
-            seconds=80,
-            cores=self.cores,
+            ["--patients", str(self.size.patients), "--seed", str(self.seed), "--workers", str(workers)],
+            seconds=150,
+            cores=workers,
             bars=2,  # patients are drawn and written, then prepared
         )
 
     def clip(self, recipe: str = "tiny/clip.yaml") -> Stage:
-        """The vision tower, on all cores: on one it would last twice as long as the decoder, which learns beside it.
-        It claims a single one, so that both begin together."""
+        """The vision tower, on all cores: it is the longest stage. It claims a single one, so that it need not wait for
+        the decoder, with which it shares the other for a while."""
         processes, shared = self._shared(recipe)
         keys = ["--volume_store", self._path("volumes"), *shared]
         return self.train("clip", "clip", recipe, ["prepare"], keys, 200, processes=processes)
