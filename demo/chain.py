@@ -98,7 +98,7 @@ class Chain:
         """From nothing to an S1."""
         return [
             self.prepare(),
-            self.train("language", "language", "tiny/language.yaml", seconds=130),
+            self.train("language", "language", "tiny/language.yaml", seconds=270),
             self.clip(),
             self.start("start"),
             self.encode("start"),
@@ -123,7 +123,7 @@ class Chain:
         the decoder, with which it shares the other for a while."""
         processes, shared = self._shared(recipe)
         keys = ["--volume_store", self._path("volumes"), *shared]
-        return self.train("clip", "clip", recipe, ["prepare"], keys, 200, processes=processes)
+        return self.train("clip", "clip", recipe, ["prepare"], keys, 330, processes=processes)
 
     def start(self, name: str, *options: str) -> Stage:
         """The model that S1 starts from: a pretrained vision tower, a pretrained decoder, and a bridge that is new."""
@@ -153,14 +153,14 @@ class Chain:
     def sft(self, name: str, start: str, keys: Sequence[str] = (), recipe: str = "tiny/sft.yaml") -> Stage:
         """S1 from a model folder."""
         begin = ["--model", self._path(start), "--feature_store", self._path("features")]
-        return self.train(name, "sft", recipe, [start, "encode"], [*begin, *keys], 110)
+        return self.train(name, "sft", recipe, [start, "encode"], [*begin, *keys], 150)
 
     def grpo(self, name: str, start: str, keys: Sequence[str] = (), recipe: str = "tiny/grpo.yaml") -> Stage:
         """S2 from an S1, on all cores."""
         begin = ["--model", str(self.model(start)), "--feature_store", self._path("features")]
         processes, shared = self._shared(recipe)
         keys = [*begin, *shared, *keys]
-        return self.train(name, "grpo", recipe, [start, "encode"], keys, 150, cores=processes, processes=processes)
+        return self.train(name, "grpo", recipe, [start, "encode"], keys, 260, cores=processes, processes=processes)
 
     def train(
         self,
@@ -204,7 +204,7 @@ class Chain:
             ["--max-new-tokens", str(MAX_NEW_TOKENS)],
             ["--name", name, "--out", str(self.result(name, distractors))],
             needs=[name],
-            seconds=60 if think == "both" else 30,
+            seconds=30 if think == "both" else 20,
         )
 
     def reports(self, name: str) -> Stage:
