@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ..abnormalities import CT_RATE_LABELS, SYNONYMS
-from .sentence_rules import LEFT_OPEN, Clause, read_clauses
+from .sentence_denials import HEADING, LEFT_OPEN
+from .sentence_lexicon import YES
+from .sentence_rules import Clause, read_clauses
 from .sentence_spans import split_sentences
 
 STATUSES = ("absent", "uncertain", "present")
@@ -30,10 +32,27 @@ def findings_in(text: str) -> dict[str, str]:
     {'Atelectasis': 'uncertain', 'Lung nodule': 'absent', 'Pleural effusion': 'present', 'Consolidation': 'absent'}
     """
     found: dict[str, str] = {}
-    for start, end in split_sentences(text):
-        for label, status in _findings_of(text[start:end]):
+    for sentence in _with_headings(text):
+        for label, status in _findings_of(sentence):
             found[label] = max(found.get(label, status), status, key=STATUSES.index)
     return {label: found[label] for label in CT_RATE_LABELS if label in found}
+
+
+def _with_headings(text: str) -> Iterator[str]:
+    """The sentences of a text; the items of a list under a verdict ("Not seen:") begin with it."""
+    heading, last = "", 0
+    for start, end in split_sentences(text):
+        sentence = text[start:end]
+        if not _ITEM.fullmatch(text, last, start):
+            heading = sentence if sentence.endswith(":") and HEADING.fullmatch(sentence.lower()) else ""
+            yield sentence
+        else:
+            yield f"{heading} {sentence}" if heading else sentence
+        last = end
+
+
+_ITEM = re.compile(r"[ \t]*\n[ \t]*\S+\s*")
+"""What stands before an item of a list: the end of a line, and a mark."""
 
 
 @lru_cache(maxsize=1 << 14)
@@ -56,11 +75,14 @@ def _mentions(clause: Clause) -> Iterator[tuple[str, str]]:
 
 _DOUBT_BEFORE = re.compile(
     rf"{re.escape(LEFT_OPEN)}+|\b(?:possib\w+|probab\w+|likely|suspicious for|suspected|suspicion of|question of"
-    r"|questionable|may|might|could|suggest\w*|favou?r\w*|concern\w* for|versus|vs|potential\w*)\b"
+    r"|questionable|may|might|could|suggest\w*|favou?r\w*|concern\w* for|versus|vs|potential\w*|would|unless"
+    r"|should there be|if(?! anything\b| (?:you|we|one|i)\b))\b|\?(?=\w)"
 )
 _DOUBT_BEHIND = re.compile(
-    rf"{re.escape(LEFT_OPEN)}|\b(?:versus|vs)\b|\b(?:is|are|was|were|be|remains?) (?:\w+ly )?"
-    r"(?:possible|probable|likely|suspected|questionable|considered|equivocal)\b|\b(?:may|might|could) be present\b"
+    rf"{re.escape(LEFT_OPEN)}|\b(?:versus|vs|(?<!that )(?<!which )would)\b|\?(?! *{YES}\b)(?!\w)"
+    r"|\b(?:is|are|was|were|be|remains?) (?:\w+ly )?"
+    r"(?:possible|probable|likely|suspected|questionable|considered|equivocal|characteri[sz]ed by|defined)\b"
+    r"|\b(?:may|might|could) be present\b"
 )
 
 

@@ -150,6 +150,11 @@ SEEN = (
 )
 """What is done with a finding in a report, as a pattern."""
 
+NO = r"(?:no|nope|none|nil|absent|negative|false|wrong|incorrect|not(?: at all| (?:seen|present|visible|found|there))?)"
+YES = r"(?:yes|present|positive|true|correct|seen)"
+VERDICT_ENDS = r"(?=\s*(?:[,;.!)\]]|$))"
+"""Verdicts on a finding ("emphysema: no", "nodule - positive"), as patterns, and what follows one."""
+
 _JOINT = r"[\s\-\u2010-\u2015/_]+"
 _EXEMPT = "(?!" + "|".join(EXEMPT.split()) + ")"
 

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import sentence_lexicon as words
-from .sentence_lexicon import SEEN, word_pattern
+from .sentence_denials import FORWARD, GIVEN_BACK, HEADING, LEFT_OPEN, MISLEADING, TAKEN_BACK, denied
+from .sentence_lexicon import NO, SEEN, VERDICT_ENDS, YES, word_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,16 @@ def label_sentence(sentence: str) -> str:
 def read_clauses(sentence: str) -> list[Clause]:
     """The statements of a sentence in order, with the reach of their negations. Their texts make up the sentence."""
     text = _lowered(sentence)
-    for phrase, sign in _MISLEADING:
+    for phrase, sign in MISLEADING:
         text = phrase.sub(lambda found, sign=sign: sign * len(found[0]), text)
-    return [Clause(clause, tuple(_denied(clause))) for clause in _divide(text)]
+    clauses: list[Clause] = []
+    for part in _divide(text):
+        if clauses and TAKEN_BACK.match(part):
+            clauses[-1] = Clause(clauses[-1].text, ((0, len(clauses[-1].text)),))
+        elif clauses and clauses[-1].denied and GIVEN_BACK.match(part):
+            clauses[-1] = Clause(clauses[-1].text, ())
+        clauses.append(Clause(part, tuple(denied(part))))
+    return clauses
 
 
 _LETTER = re.compile(r"[^\W\d_]")
@@ -99,7 +107,17 @@ _FINDING = re.compile(
 _WEAK_FINDING = re.compile(word_pattern(words.WEAK))
 
 # What is lowered keeps its length, so that positions stay those of the sentence; "non-" becomes a part of its word.
-_PLAIN = str.maketrans({"\u2018": "'", "\u2019": "'", **dict.fromkeys("\n\r\t\u00a0=^~", " ")})
+_PLAIN = str.maketrans(
+    {
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u2013": "-",
+        "\u2014": "-",
+        "\u2192": ">",
+        "=": ":",
+        **dict.fromkeys("\n\r\t\u00a0^~", " "),
+    }
+)
 _NON = re.compile(r"\bnon[\s-](?=\w)")
 
 
@@ -110,96 +128,12 @@ def _lowered(sentence: str) -> str:
     return _NON.sub("non_", lowered.translate(_PLAIN))
 
 
-LEFT_OPEN = "^"
-_BE = r"(?:be |been |being )?"
-_NOT = r"(?:cannot|can ?not|could not|not)"
-_PHRASES = (
-    (  # a finding that stays: "no significant change in the nodule"
-        r"\b(?:no|without|not)(?: (?:\w+ly|significant|interval|appreciable|substantial|definite|apparent|gross|major"
-        r"|real|obvious|relevant|marked|important|further|other|radiographic|much|been|evident|visible))*"
-        r" (?:chang\w*|progress\w*|growth|difference|increase in|decrease in|improvement|regression|alteration)\b",
-        "=",
-    ),
-    (  # words of findings that are none
-        r"\b(?:normal (?:anatomic(?:al)? )?varia\w+|nipple shadows?|companion shadows?|fatty (?:hil\w+|cent\w+)"
-        r"|physiolog\w+ (?:amount|quantity) of (?:\w+ ){0,2}fluid"
-        r"|thick (?:slices?|sections?)|(?:slices?|sections?)(?: [\w.]+){0,3} thick)\b",
-        "=",
-    ),
-    (r"\b(?:without|no|absence of|lack of)(?: \w+){0,3}? contrast(?: (?:agent|material|medium|media))?\b", "="),
-    (
-        rf"\b(?:{_NOT}|difficult to|hard to|unable to|impossible to)(?: (?:be|been|being|to|yet|\w+ly))*"
-        r" (?:exclu\w+|rul\w+ out|dismiss\w*)"
-        r"|\b(?:to|should|must)(?: (?:be|further|definitely|completely))* (?:exclude|excluded|rule out|ruled out)\b"
-        r"|\A\W*(?:exclude|rule out)\b",
-        LEFT_OPEN,
-    ),
-    (  # a contrast agent where it belongs
-        r"\bopacif\w+ of (?:the )?(?:\w+ )?(?:arter\w+|aorta|vein\w*|vessel\w*|vascula\w+|ventric\w+)\b"
-        r"|\b(?:well|contrast)[\s-]opacif\w+",
-        "=",
-    ),
-    (  # an organ that is gone
-        r"\b(?<=gallbladder )(?:(?:is|was|has been) )?(?:surgically )?(?:absent|removed)\b"
-        r"|\b(?:surgically|congenitally) absent\b",
-        "~",
-    ),
-    (  # a new finding: "not present on the prior study"
-        rf"\bnot(?: \w+){{0,2}} {_BE}(?:{SEEN})(?: \w+){{0,4}}?"
-        r" (?:prior|previous\w*|earlier|before|old|recent|comparison|last|past)\b"
-        rf"|\bnot {_BE}(?:previously|formerly) (?:{SEEN}|described|reported|mentioned)\b",
-        "~",
-    ),
-    (  # a limitation
-        rf"\b{_NOT}(?: \w+){{0,2}} (?:be )?(?:evaluated|assessed|included|imaged|covered|characterized"
-        r"|(?:as )?well(?: \w+)?|optimal\w*|completely \w+|fully \w+)|\bexcluded from\b",
-        "~",
-    ),
-    (  # not gone
-        r"\bnot (?:\w+ly |yet )?(?:resolved|cleared|disappeared|regressed|subsided|removed|gone)\b"
-        r"|\b(?:near(?:ly)?|almost|partial(?:ly)?|incomplete(?:ly)?)(?: complete(?:ly)?)? (?:resol\w+|clear\w+)",
-        "~",
-    ),
-    (
-        r"\bnot (?:all|every|both)\b(?: \w+){0,4} (?:has|have|is|are) (?:\w+ )?(?:resolved|cleared|removed|gone)\b",
-        "~",
-    ),
-    (r"\bnot (?:only|necessarily|uncommon\w*)|\bno\. ?\d|\bno doubt", "~"),
-)
-"""Phrases that look like a denial or like a finding and are neither, and the sign that takes their place, in order."""
-_MISLEADING = tuple((re.compile(phrase), sign) for phrase, sign in _PHRASES)
-
-_FORWARD = re.compile(
-    r"n't\b|\b(?:no|none(?! of)|without|w/o|nothing|empty of|neither|nor|never|not|cannot|denies|lacks?|excludes?"
-    r"|rules? out|free of|free from|clear of|devoid of|negative(?: for)?|absence of|lack of|removal of|unlikely to"
-    r"|rather than|instead of|as opposed to|fails? to|failed to|(?:resolution|clearance|disappearance|regression) of)\b"
-    r"|\Aresolved\b"
-)
-_BACKWARD = re.compile(
-    rf"(?:\b(?:not|cannot|never|no longer)|n't)(?: \w+){{0,2}} {_BE}(?:{SEEN})\b"
-    r"|(?!\A)\b(?:resolved|disappeared|removed|extracted|withdrawn|unlikely|absent|ruled out|excluded|gone|subsided"
-    r"|vanished|(?:completely|fully) regressed)\b"
-    r"|\b(?:has|have) (?:\w+ )?cleared\b"
-    r"|\b(?:does|do|did) not (?:apply|fit)\b"
-    r"|[:\-] *(?:no|none|negative|nil|absent)\W*$|(?<=\w)(?=: *(?:no|none|without)\b)"
-)
-
-
-def _denied(clause: str) -> Iterator[tuple[int, int]]:
-    """Stretches of a clause that a negation reaches."""
-    backward = [found.span() for found in _BACKWARD.finditer(clause)]
-    for start, _ in backward:
-        yield 0, start
-    for found in _FORWARD.finditer(clause):
-        if not any(start <= found.start() < end for start, end in backward):
-            yield found.end(), len(clause)
-
-
 _EXCEPT = r"(?:except\w*|apart from|aside from|other than|besides|beyond|save for)"
 _EXCEPTION = re.compile(_EXCEPT)
 _THERE = r"there (?:is|are|was|were|has|have|had|appears?|may|does|do|remains?)\b"
 _BOUNDARY = re.compile(
-    r"(?P<strong>;|\.\s|\s-\s(?!(?:no|none|negative|nil|absent)\W*$)|\?|\b(?:but|however|although|though|nevertheless|whereas|while|yet|otherwise"
+    rf"(?P<strong>;|\.\s|\s-\s(?!{NO}\b{VERDICT_ENDS})|(?<=\?)\s(?!\s*(?:{NO}|{YES})\b{VERDICT_ENDS})"
+    rf"|\b(?:but|however|although|though|nevertheless|whereas|while|yet|otherwise"
     rf"|accompanied by|associated with|along with|together with|in addition|{_EXCEPT})\b|\b(?={_THERE}))"
     r"|(?P<weak>,(?:\s*(?:and|or|with)\b)?|\b(?:and|with)\b)"
 )
@@ -211,15 +145,25 @@ def _divide(text: str) -> Iterator[str]:
     boundaries = list(_BOUNDARY.finditer(text))
     ends = [*(found.start() for found in boundaries), len(text)][1:]
     for found, end in zip(boundaries, ends, strict=False):
-        if found["strong"] is not None or _begins_statement(text[start : found.start()], text[found.start() : end]):
-            yield text[start : found.start()]
+        before = text[start : found.start()]
+        if found["strong"] or (not _UNFINISHED.search(before) and _divides(found, before, text[found.start() : end])):
+            yield before
             start = found.start()
     yield text[start:]
 
 
+def _divides(boundary: re.Match[str], before: str, after: str) -> bool:
+    """Whether "there is", or else a comma, an "and" or a "with", begins a statement here."""
+    return boundary["strong"] is not None or _begins_statement(before, after)
+
+
+_UNFINISHED = re.compile(r"\b(?:(?:if|unless)\b|(?:but|however|although|though|while|yet) \Z)")
+"""What goes on whatever follows: "if the lungs are dark, there is", "but there are"."""
+_PREDICATE = re.compile(r",\s*(?:is|are|was|were)(?:n't)? ")
+_HAS_VERDICT = re.compile(rf"(?:\b(?:{NO}|{YES})|: ?[01])\W*$")
 _ASSERTIVE = re.compile(r"\W*(?:and |with |also |an? )*" + word_pattern(words.ASSERTIVE))
 _VERB = re.compile(
-    r"\b(?:is|are|was|were|has|have|had|shows?|showed|demonstrates?|reveals?|appears?|remains?|measures?|contains?|seems?"
+    r"\b(?:(?:is|are|was|were|has|have|had)(?:n't)?|shows?|showed|demonstrates?|reveals?|appears?|remains?|measures?|contains?|seems?"
     r"|became|continues?)\b"
 )
 _WITH = re.compile(r",\s*with (?!(?:or without|no|neither|exception|contrast)\b)")
@@ -235,15 +179,19 @@ _ARTICLE = re.compile(r"\W*(?:and |with )?(?:an?|the|this|it|these) ")
 
 def _begins_statement(before: str, after: str) -> bool:
     """Whether `after`, which a comma, an "and" or a "with" divides from `before`, says something of its own."""
-    if _ASSERTIVE.match(after) or _MEASURED.match(after):
+    if _PREDICATE.match(after):  # "option A, emphysema, is wrong"
+        return False
+    if _ASSERTIVE.match(after) or _MEASURED.match(after) or HEADING.match(after):
+        return True
+    if GIVEN_BACK.match(after) or (_HAS_VERDICT.search(before) and _HAS_VERDICT.search(after)):
         return True
     if _IN_PLACE.search(after) and _DEVICE.search(after):
         return True
-    if after.startswith(",") and _WITH.match(after) and _FORWARD.search(before):
+    if after.startswith(",") and _WITH.match(after) and FORWARD.search(before):
         return True
     if after.startswith("with") or not _VERB.search(after):
         return False
     if _VERB.search(before) or _NORMAL.search(before) or _ASSERTIVE.match(before):
         return True
     ends_list = _SHARED_VERB.search(after) and not _ARTICLE.match(after)  # "no nodule, mass or effusion is seen"
-    return _FORWARD.search(before) is not None and not ends_list
+    return FORWARD.search(before) is not None and not ends_list

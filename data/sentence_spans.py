@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from .sentence_lexicon import NO, VERDICT_ENDS, YES
+
 _NEVER_LAST = {"dr", "drs", "prof", "mr", "mrs", "ms", "vs", "cf", "viz", "e.g", "i.e", "eg", "ie"}
 _BEFORE_NUMBER = {"no", "nos", "nr", "fig", "figs", "im", "img", "se", "ser"}
 _BEFORE_MORE = {"approx", "appr", "ca", "max", "min", "diam", "incl", "resp", "lat", "ant", "post", "inf", "sup", "al"}
@@ -20,6 +22,7 @@ _UNFINISHED = {"a", "an", "and", "are", "as", "at", "by", "for", "from", "in", "
 _UNFINISHED |= {"the", "to", "was", "were", "which", "with"}
 
 _STOP = re.compile(r"[.!?]+[\"'\u201d\u2019)\]]*")
+_ANSWER = re.compile(rf"(?i:{NO}|{YES})\b{VERDICT_ENDS}")
 _WHOLE = re.compile(  # brackets, and names with their titles and initials
     r"\([^()\n]*\)|\[[^\[\]\n]*\]|\b(?:Drs?|Prof|Mrs?|Ms)\.?(?: [A-Z]\.)* [A-Z][\w'-]*"
 )
@@ -33,7 +36,7 @@ _LIST_NUMBER = re.compile(r"(?<!\S)\(?(\d{1,2})[.)]+\s*(?=[A-Z])")
 _LIST_START = re.compile(r"(?:\A|\n|[.!?:;])\s*\Z")
 _LINE_END = re.compile(r"\n\s*")
 _CAPITALISED = re.compile(r"[A-Z][a-z]|A\s|[A-Z][A-Z /]+:")
-_VERDICT = re.compile(r"[A-Z] [^\n]*\b(?:present|absent)[ \t]*(?:\n|\Z)")
+_VERDICT = re.compile(rf"[A-Z] [^\n]*(?:\b(?:present|absent)|[:=] ?(?:{NO}|{YES}))[ \t]*(?:\n|\Z)")
 _GAP = re.compile(r"(?<=[a-z0-9)])(?: +(?=There (?:is|are|was|were|has|have)\b)|  +(?=[A-Z][a-z]+ [a-z]))")
 
 
@@ -84,7 +87,7 @@ def _ends_sentence(before: str, stop: str, after: str) -> bool:
         return stop == "." and _lacks_space(before, after)
     token, continues = before.lower(), following[0].islower()
     if stop != ".":
-        return not continues
+        return not continues and not (stop.startswith("?") and _ANSWER.match(following))
     if token in _NEVER_LAST:
         return False
     if token in _BEFORE_NUMBER:
