@@ -1,7 +1,7 @@
 """Invented sentences that name the 18 abnormalities in other words than the synonyms' own, and what each says of them.
 
 They were written down before the rules had seen any of them: docs/sentence-labels.md gives the result of the first run
-and of today's. `ARGUED` is about the ways of an argument. `STILL_WRONG` are those that the rules do not read as a person does.
+and of today's. `STILL_WRONG` are those that the rules do not read as a person does.
 """
 
 from med3d_r1.abnormalities import CT_RATE_LABELS
