@@ -120,16 +120,16 @@ def study_markdown(chains: Sequence[Chain]) -> str:
         [
             table(header, rows),
             f"Mean of S2 - S1 over the seeds: {100 * mean_gain:+.1f} points (goal +20). Accuracies in %, with 95 % "
-            f"intervals over scans; for each seed {_questions(every[0])}.",
+            f"intervals over scans; for each seed {_questions(every)}.",
             table(["", *(f"seed {numbers.seed}" for numbers in every)], beside),
             _consistency(chains),
         ]
     )
 
 
-def _questions(numbers: ChainNumbers) -> str:
-    own = numbers.s2.own
-    return f"{own.items:,} balanced questions on {own.volumes:,} scans"
+def _questions(every: Sequence[ChainNumbers]) -> str:
+    scans = sorted(numbers.s2.own.volumes for numbers in every)
+    return f"{every[0].s2.own.items:,} balanced questions on {scans[0]:,} to {scans[-1]:,} scans"
 
 
 def _consistency(chains: Sequence[Chain]) -> str:
