@@ -3,7 +3,8 @@
 A full stop ends a sentence unless it belongs to a number ("1.5 cm"), an abbreviation ("approx.", "Dr.", "e.g."), an
 ordinal ("4. rib") or stands in brackets. Reports are dictated and break the rules of print: the stop may lack its space
 ("opacity.There is") or be missing altogether, before "There is" or before a new line or a gap of two spaces that leads
-on to a capital. A line that is merely wrapped goes on. A line of a checklist stands for itself ("B nodule absent").
+on to a capital. A line that is merely wrapped goes on. A line of a checklist stands for itself ("B nodule absent"). A
+question keeps the word that answers it ("Effusion? No."): neither says anything without the other.
 """
 
 from __future__ import annotations
