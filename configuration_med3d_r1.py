@@ -92,8 +92,8 @@ class Med3DR1Config(PreTrainedConfig):
         residual_alignment: pull tokens towards the text anchor (paper eq. 2-3). False is the paper's ablation.
         gate: "token", one gate value a token (paper eq. 3), or "channel", one a channel (release).
         output_position_embedding: add a learnable position embedding and a LayerNorm behind the alignment (release).
-        feature_standardization: standardise the encoder's tokens by stored statistics before pooling. The buffers
-            start as the identity; `Med3DR1Bridge.set_feature_statistics` fills them.
+        feature_standardization: standardise and decorrelate the encoder's channels by stored statistics before
+            pooling. The buffers start as the identity; `Med3DR1Bridge.set_feature_statistics` fills them.
         bridge_layer_norm_eps: of the bridge's norms (release: torch's default).
         vocabulary_size: rows of the word embedding that are words. An enlarged matrix ends in padding rows that no
             token uses and that must not enter the text anchor (Qwen2.5: 151,665 of 151,936). None: all of them.

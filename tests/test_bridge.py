@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from med3d_r1 import Med3DR1Config
-from med3d_r1.bridge_med3d_r1 import Med3DR1Bridge
+from med3d_r1.bridge_med3d_r1 import WHITENING_FLOOR, Med3DR1Bridge
 from med3d_r1.modeling_med3d_r1 import Med3DR1Model
 
 
@@ -79,27 +79,49 @@ def test_pooling_is_the_strided_convolution(features):
 def test_standardisation_starts_as_the_identity_and_is_saved(features):
     bridge, plain = make_bridge(feature_standardization=True), make_bridge(feature_standardization=False)
     torch.testing.assert_close(bridge(features * 100)[0], plain(features * 100)[0], rtol=0, atol=0)
-    mean, std = features.mean(0), features.std(0)
-    bridge.set_feature_statistics(mean, std, limit=0.5)
-    standardised = ((features - mean) / std).clamp(-0.5, 0.5)
+    mean, covariance = features.flatten(0, 1).mean(0), features.flatten(0, 1).T.cov()
+    bridge.set_feature_statistics(mean, covariance, limit=0.5)
+    standardised = ((features - mean) @ bridge.feature_whitening).clamp(-0.5, 0.5)
     torch.testing.assert_close(bridge(features)[0], plain(standardised)[0])
     again = make_bridge(feature_standardization=True)
     again.load_state_dict(bridge.state_dict())
     torch.testing.assert_close(again(features)[0], bridge(features)[0], rtol=0, atol=0)
 
 
+def test_whitening_by_hand():
+    """Two channels of the deviations 2 and 3 with the correlation .48: R + .02 has the eigenvalues 1.5 and .54, with
+    the vectors (1, 1) and (1, -1) over sqrt(2). All others have the deviation 1, and correlate with none."""
+    bridge = make_bridge(feature_standardization=True)
+    covariance = torch.eye(64, dtype=torch.float64)
+    covariance[:2, :2] = torch.tensor([[4.0, 0.48 * 6], [0.48 * 6, 9.0]])
+    bridge.set_feature_statistics(torch.zeros(64), covariance)
+    same, other = (1.5**-0.5 + 0.54**-0.5) / 2, (1.5**-0.5 - 0.54**-0.5) / 2
+    expected = torch.eye(64) / 1.02**0.5
+    expected[:2, :2] = torch.tensor([[same / 2, other / 2], [other / 3, same / 3]])
+    torch.testing.assert_close(bridge.feature_whitening, expected)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("volumes", [2, 7])
 def test_statistics_are_taken_one_volume_at_a_time(volumes):
-    """Equal to the mean and the standard deviation of all at once, far from zero too. A channel that never changes gets
-    a thousandth of the average spread, so it becomes 0 and not infinite."""
-    features = 100 + torch.randn(volumes, 256, 64, generator=torch.Generator().manual_seed(2))
+    """Equal to those of all tokens at once, far from zero too. What comes out has no mean and hardly a correlation; a
+    channel that never changes becomes 0 and not infinite."""
+    generator = torch.Generator().manual_seed(2)
+    mixed = torch.randn(volumes, 256, 64, generator=generator) @ torch.randn(64, 64, generator=generator)
+    features = 100 + mixed
     features[:, :, 3] = 5.0
-    bridge = make_bridge(feature_standardization=True)
+    bridge, at_once = make_bridge(feature_standardization=True), make_bridge(feature_standardization=True)
     assert bridge.standardize_features(iter(features)) == volumes
-    spread = features.double().std(0)
-    torch.testing.assert_close(bridge.feature_mean, features.double().mean(0).float())
-    torch.testing.assert_close(bridge.feature_std, spread.clamp(min=spread.mean() * 1e-3).float())
+    tokens = features.flatten(0, 1).double()
+    at_once.set_feature_statistics(tokens.mean(0), tokens.T.cov(correction=0))
+    torch.testing.assert_close(bridge.feature_mean, at_once.feature_mean)
+    torch.testing.assert_close(bridge.feature_whitening, at_once.feature_whitening, rtol=1e-4, atol=1e-5)
+    white = (tokens - tokens.mean(0)) @ bridge.feature_whitening.double()
+    changing = [channel for channel in range(64) if channel != 3]
+    values = torch.linalg.eigvalsh(tokens[:, changing].T.corrcoef())
+    found = torch.linalg.eigvalsh(white[:, changing].T.cov(correction=0))
+    torch.testing.assert_close(found, values / (values + WHITENING_FLOOR), rtol=1e-4, atol=1e-5)
+    assert white[:, 3].abs().max() < 1e-6
     assert bridge(features)[0].isfinite().all()
 
 
@@ -110,11 +132,11 @@ def test_statistics_need_volumes(features):
         make_bridge(feature_standardization=False).standardize_features(features)
 
 
-def test_standardisation_refusals(features):
+def test_standardisation_refusals():
     with pytest.raises(ValueError, match="feature_standardization=True"):
-        make_bridge(feature_standardization=False).set_feature_statistics(features.mean(0), features.std(0))
-    with pytest.raises(ValueError, match="not positive"):
-        make_bridge(feature_standardization=True).set_feature_statistics(features.mean(0), torch.zeros(256, 64))
+        make_bridge(feature_standardization=False).set_feature_statistics(torch.zeros(64), torch.eye(64))
+    with pytest.raises(ValueError, match="never change"):
+        make_bridge(feature_standardization=True).set_feature_statistics(torch.zeros(64), torch.zeros(64, 64))
 
 
 def test_wrong_features_are_refused_with_both_shapes(features):

@@ -110,7 +110,7 @@ class SFTArguments(DecoderArguments):
     labeller_options: dict | str | None = field(default=None, metadata={"help": "arguments of the labeller llm"})
     vqa_kinds: list[str] | None = field(default=None, metadata={"help": "kinds of CT-RATE's questions"})
     standardize: bool = field(
-        default=False, metadata={"help": "fill the bridge's feature statistics from the training features first"}
+        default=False, metadata={"help": "whiten the features in the bridge by the statistics of the training features"}
     )
 
 

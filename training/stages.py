@@ -204,7 +204,7 @@ def require_compatible(run: Any, config: Any) -> None:
 
 
 def standardize(model: Any, images: Sequence[str]) -> None:
-    """Fill the bridge's statistics from encoded scans: mean and spread of each position and channel.
+    """Fill the bridge's statistics from encoded scans: means and correlations of the channels.
 
     Args:
         model: whose bridge standardises.
