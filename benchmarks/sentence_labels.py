@@ -94,7 +94,8 @@ def label_agreement(reports: list[Report]) -> float:
 def invented_agreement() -> float:
     """Share of the sentences of tests/finding_sentences.py that `findings_in` reads entirely as a person does."""
     own = _of_the_tests("finding_sentences")
-    sentences = own.SENTENCES | own.ARGUED | own.ARGUED_FRESH | own.STILL_WRONG
+    read = own.SENTENCES | own.ARGUED | own.ARGUED_FRESH | own.OFFERED | own.OFFERED_FRESH
+    sentences = read | own.STILL_WRONG
     return sum(findings_in(text) == said for text, said in sentences.items()) / len(sentences)
 
 

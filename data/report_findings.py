@@ -2,7 +2,8 @@
 
 Mentions are the labels' synonyms, also where a text joins two of them ("pleural or pericardial effusion"), and for some
 labels a change and its place in one clause ("the walls of the bronchi are thickened"). Denials are read as in
-`sentence_rules`. A silver standard, meant for the model's own texts as well as for reports.
+`sentence_rules`. A finding that is only listed among the options of a question is not spoken of. A silver standard,
+meant for the model's own texts as well as for reports.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import zip_longest
 
 from ..abnormalities import CT_RATE_LABELS, SYNONYMS
 from .sentence_denials import HEADING, LEFT_OPEN
-from .sentence_lexicon import YES
+from .sentence_lexicon import SEEN, YES
 from .sentence_rules import Clause, read_clauses
 from .sentence_spans import split_sentences
 
@@ -39,12 +41,13 @@ def findings_in(text: str) -> dict[str, str]:
 
 
 def _with_headings(text: str) -> Iterator[str]:
-    """The sentences of a text; the items of a list under a verdict ("Not seen:") begin with it."""
+    """The sentences of a text; the items of a list under a verdict ("Not seen:") or "Options:" begin with it."""
     heading, last = "", 0
     for start, end in split_sentences(text):
         sentence = text[start:end]
         if not _ITEM.fullmatch(text, last, start):
-            heading = sentence if sentence.endswith(":") and HEADING.fullmatch(sentence.lower()) else ""
+            leads_list = sentence.endswith(":") and any(lead.fullmatch(sentence.lower()) for lead in (HEADING, _OFFER))
+            heading = sentence if leads_list else ""
             yield sentence
         else:
             yield f"{heading} {sentence}" if heading else sentence
@@ -58,7 +61,32 @@ _ITEM = re.compile(r"[ \t]*\n[ \t]*\S+\s*")
 @lru_cache(maxsize=1 << 14)
 def _findings_of(sentence: str) -> tuple[tuple[str, str], ...]:
     """Each mention in a sentence. Kept, because the lines of a checklist and the sentences of reports come again."""
-    return tuple(mention for clause in read_clauses(sentence) for mention in _mentions(clause))
+    return tuple(mention for clause in _statements(sentence) for mention in _mentions(clause))
+
+
+def _statements(sentence: str) -> Iterator[Clause]:
+    """The clauses of a sentence without those that only list options: "the options are emphysema and nodule"."""
+    clauses = read_clauses(sentence)
+    listing = False
+    for clause, behind in zip_longest(clauses, clauses[1:]):
+        lead = (_NEXT_OPTION if listing else _OFFER).match(clause.text)
+        listing = lead is not None and not clause.denied and not _STATED.search(clause.text, lead.end())
+        if not listing or (behind and _STATED_BEHIND.match(behind.text)):
+            yield clause
+
+
+_OFFER = re.compile(
+    r"\W*(?:(?:so|now|and|here|there|are|these|the|those|my|our|among|we|i|need|have|must|can|to|question|following|given"
+    r"|possible|available|answer|two|three|four|five|\d) )*"
+    r"(?:(?:options(?: (?:[a-h]|and|or),?)*|option [a-h]|choices|candidates|alternatives|(?<=possible )answers)"
+    r"(?: (?:given|offered|listed|available|here|to choose from))* ?(?::|(?:are|were|is|include)\b ?:?)"
+    r"|(?:choose|decide) (?:between|among|from)\b|(?:offers|asks about)\b)"
+)
+"""What leads a list of options. Not "the right option is", which answers."""
+_NEXT_OPTION = re.compile(r"\W*(?:(?:and|or) )?[a-h]\)")
+_STATED = re.compile(rf"\b(?:{SEEN}|{YES}|is|are|was|were|has|have|shows?|fits?|appl(?:y|ies))\b")
+"""Words with which a clause says something of the options that it lists."""
+_STATED_BEHIND = re.compile(rf"\W*(?:which|that) (?:is|are) (?:\w+ly )?(?:{SEEN}|{YES})\b")
 
 
 def _mentions(clause: Clause) -> Iterator[tuple[str, str]]:

@@ -382,6 +382,64 @@ ARGUED_FRESH = {
 }
 """More of the same, written when the rules for ARGUED stood: 43 of the first 60 were read right at once."""
 
+OFFERED = {
+    "The options are emphysema and nodule.": {},
+    "The choices are emphysema, nodule and consolidation.": {},
+    "Options: emphysema, nodule.": {},
+    "Possible answers: emphysema, nodule.": {},
+    "The possible answers are emphysema and nodule.": {},
+    "The answer could be A) emphysema or B) nodule.": {EM: U, LN: U},
+    "The options given are emphysema and nodule.": {},
+    "So the four options include emphysema and nodule.": {},
+    "There are four options: emphysema, nodule, consolidation and atelectasis.": {},
+    "The answer choices are: A) emphysema; B) nodule; C) consolidation.": {},
+    "Options: A) emphysema, B) nodule, C) consolidation, D) atelectasis.": {},
+    "Options:\nA) emphysema\nB) nodule": {},
+    "The options are:\n- emphysema\n- nodule": {},
+    "Options:\nA) emphysema\nB) nodule\nThere is a nodule.": {LN: P},
+    "The candidates are emphysema or consolidation.": {},
+    "I have to choose between emphysema and nodule.": {},
+    "Option A is emphysema. Option B is consolidation, which is seen.": {CO: P},
+    "Option A is emphysema, which is not seen.": {EM: N},
+    "The options are emphysema and nodule. There is no nodule.": {LN: N},
+    # and what is said beside the list, or of the options themselves
+    "Of the options, emphysema is present.": {EM: P},
+    "The options are emphysema and nodule; emphysema is seen.": {EM: P},
+    "The options are emphysema and nodule, and emphysema is seen.": {EM: P},
+    "The options are emphysema and nodule, of which emphysema is seen.": {EM: P},
+    "The options are emphysema and nodule, but only emphysema is present.": {EM: P},
+    "The options are emphysema (absent) and nodule (present).": {EM: N, LN: P},
+    "Options: A emphysema present, B nodule absent.": {EM: P, LN: N},
+    "Options:\n- Emphysema: absent\n- Nodule: present": {EM: N, LN: P},
+    "Options emphysema and nodule are present.": {EM: P, LN: P},
+    "The options that fit are emphysema and nodule.": {EM: P, LN: P},
+    "The right option is emphysema.": {EM: P},
+    "The only option left is emphysema.": {EM: P},
+    "The option is emphysema.": {EM: P},
+    "The answers are emphysema and nodule.": {EM: P, LN: P},
+}
+"""How a line of reasoning lists the options of its question: a finding that is only listed is not spoken of."""
+
+OFFERED_FRESH = {
+    "The question offers emphysema, nodule and consolidation.": {},
+    "Our options here are: pleural effusion, hiatal hernia, cardiomegaly, lung opacity.": {},
+    "These are the choices: emphysema and atelectasis.": {},
+    "Answer options:\n1. Emphysema\n2. Nodule": {},
+    "Choices: (A) emphysema (B) nodule (C) consolidation.": {},
+    "The following options are given: emphysema, nodule.": {},
+    "We can choose from emphysema, nodule and consolidation.": {},
+    "The alternatives are a nodule and a consolidation.": {},
+    "I need to decide between emphysema and consolidation; the lungs are dark, so emphysema is present.": {EM: P},
+    "The possible options are A) emphysema and B) nodule. I see a nodule.": {LN: P},
+    "Options B and C are emphysema and nodule.": {},
+    "The options were emphysema and nodule. The answer is nodule.": {LN: P},
+    "Among the options are emphysema and nodule.": {},
+    "Option A: emphysema. Option B: nodule.": {},
+    "Which option fits? The options are emphysema and nodule, there is no emphysema.": {EM: N},
+    "The correct options are emphysema and nodule.": {EM: P, LN: P},
+}
+"""More of the same, written before there were rules for OFFERED: see docs/sentence-labels.md."""
+
 STILL_WRONG = {
     "Three-vessel coronary artery disease with calcified plaques.": {CA: P},
     "Small amount of fluid surrounds the heart.": {PE: P},
@@ -389,4 +447,8 @@ STILL_WRONG = {
     "Nodular consolidation.": {CO: P},
     "Stomach partly in the chest through the hiatus.": {HH: P},
     "Pleural effusion: absent on the right. Present on the left.": {PL: P},
+    "Given the options emphysema and nodule, I look at the density first.": {},
+    "Among the options emphysema, nodule and atelectasis, nodule is present.": {LN: P},
+    "The options are A. emphysema, B. nodule, C. consolidation.": {},
+    "The options show emphysema and nodule as well as consolidation.": {},
 }

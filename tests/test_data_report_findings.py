@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finding_sentences import ARGUED, ARGUED_FRESH, SENTENCES
+from finding_sentences import ARGUED, ARGUED_FRESH, OFFERED, OFFERED_FRESH, SENTENCES
 from med3d_r1.abnormalities import CT_RATE_LABELS, SYNONYMS
 from med3d_r1.data.phantom.devices import KINDS
 from med3d_r1.data.report_findings import findings_in
@@ -81,7 +81,7 @@ def test_what_a_text_says(text, expected):
     assert findings_in(text) == expected
 
 
-@pytest.mark.parametrize(("text", "expected"), (SENTENCES | ARGUED | ARGUED_FRESH).items())
+@pytest.mark.parametrize(("text", "expected"), (SENTENCES | ARGUED | ARGUED_FRESH | OFFERED | OFFERED_FRESH).items())
 def test_what_invented_sentences_say(text, expected):
     assert findings_in(text) == expected
 
