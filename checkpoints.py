@@ -186,7 +186,12 @@ def replace_weights(model: Med3DR1ForConditionalGeneration, weights: Mapping[str
 
 
 def load_checkpoint(
-    name: str | Path, device: str | None = None, dtype: torch.dtype | str | None = None, quantization_config=None
+    name: str | Path,
+    device: str | None = None,
+    dtype: torch.dtype | str | None = None,
+    quantization_config=None,
+    *,
+    revision: str | None = None,
 ) -> tuple[Med3DR1ForConditionalGeneration, Med3DR1Processor]:
     """A model folder or Hub id, with the code of this package (never that of the folder).
 
@@ -194,32 +199,38 @@ def load_checkpoint(
         device: "cpu", "cuda", "auto" (spread over what there is), ...; default: see `default_device`.
         dtype: default: the fast one of the device, see `fast_dtype`. "auto": as stored.
         quantization_config: as `quantization_config()` of quantization.py makes it.
+        revision: of the Hub repository: a commit, a tag or a branch; default: its main branch.
 
     Raises:
-        FileNotFoundError: no such folder, or no such repository within reach.
-        ValueError: something else lies there, or its weights do not fill the model.
+        FileNotFoundError: no such folder, or no such repository or revision within reach.
+        ValueError: something else lies there, its weights do not fill the model, or a folder was to have a revision.
     """
-    processor = load_processor(name)
-    return load_model(name, device, dtype, quantization_config), processor
+    processor = load_processor(name, revision=revision)
+    return load_model(name, device, dtype, quantization_config, revision=revision), processor
 
 
-def load_processor(name: str | Path) -> Med3DR1Processor:
+def load_processor(name: str | Path, *, revision: str | None = None) -> Med3DR1Processor:
     """The processor of a model folder or Hub id alone: to look at a scan before gigabytes of weights are read.
 
-    Raises: as `load_checkpoint`.
+    `revision` and errors: as of `load_checkpoint`.
     """
-    _require_ours(name)
+    _require_ours(name, revision)
     try:
-        return Med3DR1Processor.from_pretrained(name)
+        return Med3DR1Processor.from_pretrained(name, revision=revision)
     except OSError as error:
         raise ValueError(f"{name}: the processor is missing or incomplete. {error}") from error
 
 
 def load_model(
-    name: str | Path, device: str | None = None, dtype: torch.dtype | str | None = None, quantization_config=None
+    name: str | Path,
+    device: str | None = None,
+    dtype: torch.dtype | str | None = None,
+    quantization_config=None,
+    *,
+    revision: str | None = None,
 ) -> Med3DR1ForConditionalGeneration:
     """The model alone; arguments and errors as of `load_checkpoint`."""
-    _require_ours(name)
+    _require_ours(name, revision)
     device = device or default_device()
     require_device(device)
     try:
@@ -229,6 +240,7 @@ def load_model(
             # DeepSpeed's third stage divides weights while they are loaded, and places them itself.
             device_map=None if is_deepspeed_zero3_enabled() else device,
             quantization_config=quantization_config,
+            revision=revision,
             output_loading_info=True,
         )
     except (OSError, SafetensorError) as error:
@@ -240,18 +252,36 @@ def load_model(
     return model.eval()
 
 
-def _require_ours(name: str | Path) -> None:
+def _require_ours(name: str | Path, revision: str | None) -> None:
     register()
+    require_no_folder(name, revision)
     try:
-        settings, _ = Med3DR1Config.get_config_dict(name)
+        settings, _ = Med3DR1Config.get_config_dict(name, revision=revision)
     except OSError as error:
         if Path(name).exists():
             raise ValueError(f"{name}: not a model folder, its config.json cannot be read") from error
-        raise FileNotFoundError(f"{name}: no such folder, and no repository on the Hub within reach") from error
+        raise no_such_model(name, revision) from error
     if not settings:
         raise ValueError(f"{name}: not a model folder, it has no config.json")
     if settings.get("model_type") != Med3DR1Config.model_type:
         raise ValueError(f"{name}: not a Med3D-R1 model; its config.json has model_type {settings.get('model_type')!r}")
+
+
+def require_no_folder(name: str | Path, revision: str | None) -> None:
+    """
+    Raises:
+        ValueError: a revision is asked for of a folder.
+    """
+    if revision is not None and Path(name).exists():
+        raise ValueError(
+            f"{name}: a folder has no revision {revision}; only a repository on the Hub has commits and tags"
+        )
+
+
+def no_such_model(name: str | Path, revision: str | None) -> FileNotFoundError:
+    """The error that says that neither a folder nor a repository has this name, or that it lacks the revision."""
+    at = f" with the revision {revision}" if revision else ""
+    return FileNotFoundError(f"{name}: no such folder, and no repository{at} on the Hub within reach")
 
 
 def require_device(device: str) -> None:
@@ -294,5 +324,5 @@ def choose_dtype(device: str) -> tuple[torch.dtype, str]:
 
 
 __all__ = ["IMAGE_PROCESSORS", "LANGUAGE_MODELS", "choose_dtype", "default_device", "fast_dtype", "initialize",
-           "load_checkpoint", "load_model", "load_processor", "replace_weights", "require_device",
-           "require_new", "save_checkpoint", "save_weights"]  # fmt: skip
+           "load_checkpoint", "load_model", "load_processor", "no_such_model", "replace_weights", "require_device",
+           "require_new", "require_no_folder", "save_checkpoint", "save_weights"]  # fmt: skip

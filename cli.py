@@ -162,6 +162,7 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--png", type=Path, metavar="FILE", help="write a picture of the three middle planes")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--model", metavar="DIR|ID", help="take this model's preprocessing instead of the paper's")
+    _add_revision(parser)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -171,9 +172,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--model", required=True, metavar="DIR|ID", help="model folder or Hub id; its own code is not run"
     )
+    _add_revision(model)
     _add_device(model)
     model.add_argument("--bits", type=int, choices=(4, 8), help="load the decoder in so many bits (bitsandbytes)")
     model.add_argument("--max-new-tokens", type=int, default=512, metavar="N", help="at most so much is written")
+
+
+def _add_revision(group: argparse._ActionsContainer) -> None:
+    group.add_argument("--revision", metavar="REV", help="of --model on the Hub: a commit, a tag or a branch")
 
 
 def _add_device(group: argparse._ArgumentGroup) -> None:
@@ -219,6 +225,7 @@ def _add_prepare(parser: argparse.ArgumentParser) -> None:
     grid = parser.add_mutually_exclusive_group()
     grid.add_argument("--preset", choices=("tiny", "3b"), help="whose grid; default: 3b, for phantom tiny")
     grid.add_argument("--model", metavar="DIR|ID", help="take this model's preprocessing")
+    _add_revision(parser)
     parser.add_argument(
         "--margin",
         type=int,
@@ -240,6 +247,7 @@ def _add_encode(parser: argparse.ArgumentParser) -> None:
         "source", type=Path, metavar="SRC", help="a volume store, or with --dataset the data set's folder"
     )
     parser.add_argument("--model", required=True, metavar="DIR|ID", help="whose vision tower and preprocessing")
+    _add_revision(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the store; what is in it is kept")
     parser.add_argument(
         "--dataset", choices=("store", "ct-rate", "rad-chestct", "phantom"), default="store", help="what SRC is"
@@ -377,6 +385,7 @@ def _add_measured(parser: argparse.ArgumentParser) -> None:
     """Who is measured, and on which scans."""
     system = parser.add_argument_group("system", "one of --model, --pictures-model and --predictions")
     system.add_argument("--model", metavar="DIR|ID", help="Med3D-R1: model folder or Hub id")
+    _add_revision(system)
     system.add_argument(
         "--pictures-model",
         metavar="DIR|ID",
@@ -503,7 +512,7 @@ def _add_repository(parser: argparse.ArgumentParser) -> None:
 
 def _add_space(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="DIR|ID", help="model folder or Hub id")
-    parser.add_argument("--revision", metavar="REV", help="commit, tag or branch, where the model is on the Hub")
+    _add_revision(parser)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: open to everyone who can reach this machine")
     parser.add_argument("--port", type=int, default=7860, help="or the next that is free")
     parser.add_argument(
@@ -517,6 +526,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, args.overrides = parser.parse_known_args(argv)
     if args.overrides and args.verb != "train":  # whose recipes have keys that only its libraries know
         parser.error(f"unrecognized arguments: {' '.join(args.overrides)}")
+    if getattr(args, "revision", None) and args.model is None:
+        parser.error("--revision is that of --model, which was not given")
     if args.version:
         from . import __version__
 

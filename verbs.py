@@ -59,7 +59,7 @@ def run_inspect(args: argparse.Namespace) -> None:
     if args.model:
         from .checkpoints import load_processor
 
-        image_processor = load_processor(args.model).image_processor
+        image_processor = load_processor(args.model, revision=args.revision).image_processor
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they stand in the record, which is printed
         prepared = _prepare(image_processor, args)
@@ -158,12 +158,12 @@ def _load_and_encode(args: argparse.Namespace):
     device = args.device or default_device()
     require_device(device)
     dtype, reason = choose_dtype(device) if args.dtype == "auto" else (getattr(torch, args.dtype), "as asked for")
-    processor = load_processor(args.model)
+    processor = load_processor(args.model, revision=args.revision)
     say(f"reading {args.scan[0]}" + (f" and {len(args.scan) - 1} more" if len(args.scan) > 1 else ""))
     prepared = _prepare(processor.image_processor, args)
     say(f"loading {args.model}")
     quantization = quantization_config(args.bits, dtype) if args.bits else None
-    model = load_model(args.model, device, dtype, quantization)
+    model = load_model(args.model, device, dtype, quantization, revision=args.revision)
     say("encoding the scan")
     bits = f", decoder in {args.bits} bits" if args.bits else ""
     runs_as = f"{str(dtype).removeprefix('torch.')}{bits} on {device}: {reason}"
@@ -204,8 +204,9 @@ def _save_evidence(prepared, diagnosis, path: Path) -> None:
 
 
 def _print_json(args: argparse.Namespace, scan, runs_as: str, result: dict[str, Any]) -> None:
-    facts = {"scan": scan.prepared.name, "warnings": scan.prepared.record["warnings"], "model": args.model}
-    print(json.dumps({**facts, "ran_in": runs_as, **result, "disclaimer": DISCLAIMER}, indent=2))
+    facts = {"scan": scan.prepared.name, "warnings": scan.prepared.record["warnings"]}
+    asked = {"model": args.model, "revision": args.revision}
+    print(json.dumps({**facts, **asked, "ran_in": runs_as, **result, "disclaimer": DISCLAIMER}, indent=2))
 
 
 def _diagnosis_text(question: str, diagnosis, abstain_below: float) -> str:

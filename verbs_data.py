@@ -65,7 +65,7 @@ def run_encode(args: argparse.Namespace) -> int:
 
     quiet_libraries(args.verbose)
     shard = _shard(args.shard)
-    image_processor = load_processor(args.model).image_processor
+    image_processor = load_processor(args.model, revision=args.revision).image_processor
     if args.dataset == "store":
         split = None if args.split == "all" else args.split
         encode = partial(encode_store, Store(args.source, image_processor), split=split)
@@ -73,7 +73,12 @@ def run_encode(args: argparse.Namespace) -> int:
     else:
         encode = partial(encode_scans, _scans(args))
         workers = usable_cores() if args.workers is None else args.workers
-    model = load_model(args.model, args.device, None if args.dtype == "auto" else getattr(torch, args.dtype))
+    model = load_model(
+        args.model,
+        args.device,
+        None if args.dtype == "auto" else getattr(torch, args.dtype),
+        revision=args.revision,
+    )
     config = model.config.vision_config
     args.out.mkdir(parents=True, exist_ok=True)
     say(
@@ -122,7 +127,7 @@ def _image_processor(args: argparse.Namespace):
     if args.model:
         from .checkpoints import load_processor
 
-        settings = load_processor(args.model).image_processor.to_dict()
+        settings = load_processor(args.model, revision=args.revision).image_processor.to_dict()
     else:
         from .checkpoints import IMAGE_PROCESSORS
 

@@ -231,7 +231,7 @@ def _predictor_and_store(args: argparse.Namespace) -> tuple[Any, Any]:
     from .checkpoints import load_checkpoint
 
     say(f"loading {args.model}")
-    model, processor = load_checkpoint(args.model, device, dtype)
+    model, processor = load_checkpoint(args.model, device, dtype, revision=args.revision)
     predictor = ModelPredictor(
         model,
         processor,
@@ -240,6 +240,7 @@ def _predictor_and_store(args: argparse.Namespace) -> tuple[Any, Any]:
         samples=args.samples,
         seed=args.seed,
         name=args.name or Path(args.model).name,
+        revision=args.revision,
     )
     return predictor, _store(args, model, processor.image_processor)
 
@@ -268,7 +269,7 @@ def _pictures_predictor(args: argparse.Namespace, device: str, dtype: Any) -> tu
     if args.model is not None:
         from .checkpoints import load_processor
 
-        image_processor = load_processor(args.model).image_processor
+        image_processor = load_processor(args.model, revision=args.revision).image_processor
     say(f"loading {args.pictures_model}")
     model, processor = load_pictures_model(args.pictures_model, device, dtype)
     predictor = PicturesModelPredictor(

@@ -39,6 +39,7 @@ class ModelPredictor:
         seed: of what is drawn. Samples depend on the batch in which they are drawn, so on `batch_size` too.
         option_scores: compute the probability of each option, too, behind the model's own reasoning.
         name: how results call the model.
+        revision: that was asked for where the model was loaded from the Hub, as `load_checkpoint` takes it.
         cache_bytes: encoded scans that are kept.
     """
 
@@ -53,6 +54,7 @@ class ModelPredictor:
         seed: int = 0,
         option_scores: bool = True,
         name: str = "",
+        revision: str | None = None,
         cache_bytes: int = CACHE_BYTES,
     ):
         if min(batch_size, max_new_tokens, samples) < 1:
@@ -62,7 +64,7 @@ class ModelPredictor:
         self.option_scores, self.name = option_scores, name
         self.cache_bytes = cache_bytes
         self._encoded: OrderedDict[str, torch.Tensor] = OrderedDict()
-        self._origin, self._sha256 = hub_revision(model), weights_hash(model)
+        self._origin, self._sha256 = hub_revision(model, revision), weights_hash(model)
 
     def describe(self) -> dict[str, Any]:
         sampled = {"samples": self.samples, "seed": self.seed, **SAMPLING} if self.samples > 1 else {"samples": 1}
@@ -263,18 +265,21 @@ def text_lengths(model: Any, written: torch.Tensor) -> list[int]:
     return [int(row.int().argmax()) + 1 if row.any() else len(row) for row in ended]
 
 
-def hub_revision(model: Any) -> dict[str, str]:
+def hub_revision(model: Any, revision: str | None = None) -> dict[str, str]:
     """Repository and commit of a model that came from the Hub; nothing of one that came from a folder, of which the
     hash of its weights tells all.
 
     transformers does not keep the commit, but the Hub's cache does: files lie in a folder of its name.
+
+    Args:
+        revision: the commit, tag or branch that was asked for; default: the main branch.
     """
     from huggingface_hub import try_to_load_from_cache
 
     name = model.name_or_path
     if not name or Path(name).exists():
         return {}
-    config = try_to_load_from_cache(name, "config.json")
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
     return {"repository": name, "revision": Path(config).parent.name} if isinstance(config, str) else {}
 
 

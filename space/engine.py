@@ -10,7 +10,7 @@ from huggingface_hub import snapshot_download
 import limits
 from environment import on_gpu
 from med3d_r1 import PreparedVolume
-from med3d_r1.checkpoints import load_checkpoint
+from med3d_r1.checkpoints import load_checkpoint, no_such_model, require_no_folder
 from med3d_r1.inference import Diagnosis, EncodedScan, Report, encode_scan, stream_diagnosis, stream_report
 
 
@@ -27,7 +27,7 @@ class Engine:
 
     Raises:
         FileNotFoundError: no such folder, and no such repository or revision within reach.
-        ValueError: it is not a model of this kind; see `load_checkpoint`.
+        ValueError: it is not a model of this kind, or a folder was to have a revision; see `load_checkpoint`.
     """
 
     def __init__(self, name: str, revision: str | None = None) -> None:
@@ -72,13 +72,13 @@ class Engine:
 
 def _folder(name: str, revision: str | None) -> str:
     """Where a model's files are, after a download if need be. One snapshot: no part of it from another revision."""
+    require_no_folder(name, revision)
     if Path(name).is_dir():
         return name
     try:
         return snapshot_download(name, revision=revision)
     except (OSError, ValueError) as error:
-        at = f" with the revision {revision}" if revision else ""
-        raise FileNotFoundError(f"{name}: no such folder, and no repository{at} on the Hub within reach") from error
+        raise no_such_model(name, revision) from error
 
 
 __all__ = ["Engine"]

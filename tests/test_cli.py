@@ -14,7 +14,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
-from med3d_r1 import Med3DR1Config, Med3DR1ImageProcessor, cli, terminal, verbs, verbs_data
+from med3d_r1 import Med3DR1Config, Med3DR1ImageProcessor, checkpoints, cli, terminal, verbs, verbs_data
 from med3d_r1.abnormalities import CT_RATE_LABELS
 from med3d_r1.checkpoints import load_checkpoint
 from med3d_r1.configuration_med3d_r1 import PRESETS
@@ -278,6 +278,46 @@ def test_a_model_that_is_none(run, scan, tmp_path):
         assert status == cli.WRONG_INPUT
         assert f"error: {name}: " in complaint
         assert message in complaint
+
+
+class TestRevision:
+    @pytest.mark.parametrize(
+        "verb",
+        [
+            ["inspect", "scan.nii"],
+            ["diagnose", "scan.nii"],
+            ["report", "scan.nii"],
+            ["prepare", "phantom", "tree", "--out", "store"],
+            ["encode", "store", "--out", "features"],
+            ["evaluate", "mmvqa", "--data", "tree"],
+            ["evaluate", "mmvqa", "--data", "tree", "--pictures-model", "other"],
+            ["evaluate", "report", "--data", "tree"],
+        ],
+    )
+    def test_is_none_of_a_folder(self, run, verb, model):
+        status, printed, complaint = run(*verb, "--model", model, "--revision", "v1")
+        assert (status, printed) == (cli.WRONG_INPUT, "")
+        assert f"med3d-r1: error: {model}: a folder has no revision v1; only a repository on the Hub" in complaint
+
+    def test_without_a_model_is_a_mistake(self, capsys):
+        with pytest.raises(SystemExit):
+            cli.main(["inspect", "scan.nii", "--revision", "v1"])
+        assert "--revision is that of --model, which was not given" in capsys.readouterr().err
+
+    def test_is_that_of_processor_and_model(self, run, scan, model, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(checkpoints, "require_no_folder", lambda name, revision: asked.append(revision))
+        of_it = ["--model", model, "--revision", "v1"]
+        assert run("diagnose", scan, *of_it, "--no-think", "--max-new-tokens", "1")[0] == 0
+        assert asked == ["v1", "v1"]
+        assert json.loads(run("report", scan, *of_it, "--max-new-tokens", "1", "--json")[1])["revision"] == "v1"
+        tree = tmp_path / "tree"
+        write_ct_rate_tree(tree, {"train": 1, "validation": 1}, shape=(16, 32, 32))
+        assert (
+            run("encode", tree, *of_it, "--dataset", "ct-rate", "--out", tmp_path / "features", "--workers", "0")[0]
+            == 0
+        )
+        assert asked == ["v1"] * 6
 
 
 def test_verbose_shows_where_an_error_arose(model):

@@ -2,6 +2,7 @@
 
 import importlib.abc
 import inspect
+import json
 from pathlib import Path
 
 import nibabel
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from hub_server import LoopbackHub
+from med3d_r1 import cli
 from med3d_r1.checkpoints import initialize, save_checkpoint
 from scans import synthetic_chest
 
@@ -166,3 +168,36 @@ result = ModelPredictor(*load_checkpoint(sys.argv[1], "cpu")).describe()
 """
     described = hub.client(tmp_path, code, REPO)
     assert (described["repository"], described["revision"]) == (REPO, sha)
+
+
+def test_a_revision_is_loaded_named_and_missed(released, scan, tmp_path):
+    """Of a model that has changed since its tag was set: its processor sees another field now."""
+    hub, _, _ = released
+    repository = hub.create("someone/moved")
+    files = hub.repository(REPO).head.files
+    tagged = repository.commit("first", files).sha
+    repository.tags["v1"] = tagged
+    settings = json.loads(files["processor_config.json"].read())
+    settings["image_processor"]["mean"] = 0.25
+    changed = hub.store([json.dumps(settings).encode()], lfs=False)
+    head = repository.commit("second", files | {"processor_config.json": changed}).sha
+    code = """
+import contextlib, io
+from med3d_r1 import cli
+from med3d_r1.checkpoints import load_checkpoint
+from med3d_r1.evaluation.predictors import ModelPredictor
+repo, file, *spacing = sys.argv[1:]
+result = []
+for revision in ("v1", None):
+    model, processor = load_checkpoint(repo, "cpu", revision=revision)
+    described = ModelPredictor(model, processor, revision=revision).describe()
+    result.append([described["revision"], processor.image_processor.mean])
+with contextlib.redirect_stderr(io.StringIO()) as said:
+    status = cli.main(["inspect", file, "--spacing", *spacing, "--model", repo, "--revision", "v9"])
+result += [status, said.getvalue()]
+"""
+    arguments = ("someone/moved", scan["file"], *scan["spacing"])
+    first, second, status, said = hub.client(tmp_path, code, *arguments)
+    assert (first, second) == ([tagged, 0.5], [head, 0.25])
+    missing = "someone/moved: no such folder, and no repository with the revision v9 on the Hub within reach"
+    assert (status, said) == (cli.WRONG_INPUT, f"med3d-r1: error: {missing}\n")

@@ -55,6 +55,11 @@ def test_a_model_that_is_not_there_is_named():
         Engine("no/such", "v1")
 
 
+def test_a_folder_has_no_revision(tmp_path):
+    with pytest.raises(ValueError, match=r": a folder has no revision v1"):
+        Engine(str(tmp_path), "v1")
+
+
 @pytest.mark.parametrize(
     ("text", "options"),
     [("", list(CT_RATE_LABELS)), (" \n", list(CT_RATE_LABELS)), ("-", None), (" Mass \n\nCyst", ["Mass", "Cyst"])],
