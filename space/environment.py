@@ -10,8 +10,11 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 
 try:
     import spaces
@@ -27,10 +30,29 @@ def on_gpu(task: Callable) -> Callable:
     return task if spaces is None else spaces.GPU(task, duration=GPU_SECONDS)
 
 
+def _remove_when_it_ends(folder: str) -> None:
+    """Remove a folder when this process ends, by SIGTERM too, which would end it without a word to `atexit`.
+
+    SIGTERM does not become a SystemExit: that ends a thread that is writing an answer in the midst of torch, and so the
+    process by SIGABRT. It goes on to end the process as if nobody had listened.
+    """
+    owner = os.getpid()
+
+    def removed(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == owner:  # not one that was forked, as for a shared GPU
+            shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with suppress(ValueError):  # only the main thread may listen
+        signal.signal(signal.SIGTERM, removed)
+
+
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["GRADIO_RUN_HISTORY"] = "False"
 if "GRADIO_TEMP_DIR" not in os.environ:
     os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="med3d-r1-space-")
-    atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+    _remove_when_it_ends(os.environ["GRADIO_TEMP_DIR"])
 
 __all__ = ["GPU_SECONDS", "on_gpu"]

@@ -1,6 +1,7 @@
 """From a model folder to a Space that answers: both are published, and the Space is started from what the Hub has."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -59,6 +60,8 @@ def test_a_published_space_loads_the_published_model_and_answers(tmp_path):
         variables = hub.repository(SPACE, "spaces").variables
         environment = {**os.environ, **hub.environment(tmp_path / "cache"), **variables}
         environment |= {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port), "GRADIO_SHARE": "False"}
+        environment["TMPDIR"] = str(tmp_path)
+        environment.pop("GRADIO_TEMP_DIR", None)  # of a Space in the process of the tests
         command = [sys.executable, "app.py"]
         with (
             open(tmp_path / "said", "w") as said,
@@ -68,8 +71,11 @@ def test_a_published_space_loads_the_published_model_and_answers(tmp_path):
                 url = f"http://127.0.0.1:{port}/"
                 wait_for(url, server, tmp_path / "said")
                 name, options = hub.client(tmp_path / "asking", ASK, url, tmp_path / "scan.nii.gz")
+                assert list(tmp_path.glob("med3d-r1-space-*"))
             finally:
                 server.terminate()
+        assert server.returncode == -signal.SIGTERM
+        assert not list(tmp_path.glob("med3d-r1-space-*"))
         commit = hub.repository(REPO).tags["v1"]
         assert (name, options) == (REPO, ["Atelectasis", "Emphysema"])
         weights = [path for _, path, _ in hub.requests if path.endswith("model.safetensors") and "/resolve/" in path]
