@@ -61,8 +61,10 @@ class ClipConfig(TrainingArguments):
             evaluation). "absence": minus that with `absence_prompt` (CT-CLIP, arXiv 2403.17834, takes the softmax of
             the two, which orders scans alike); a bag of tokens has hardly any sense for a "no". "others": minus the
             mean over all abnormalities' prompts, which takes away how far a scan agrees with any text at all.
+        ddp_find_unused_parameters: each part that trains takes part in each step, so there is nothing to look for.
     """
 
+    ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "As in transformers."})
     embedding_width: int = field(default=768, metadata={"help": "of the space where images and texts meet"})
     pooling: Pooling = field(default="class", metadata={"help": "class, mean or mean_max of a scan's tokens"})
     batch_norm: bool = field(default=False, metadata={"help": "heads begin with a BatchNorm"})
