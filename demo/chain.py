@@ -34,7 +34,7 @@ class Size:
     Attributes:
         patients: synthetic patients, every tenth for validation.
         items: questions of each evaluation.
-        processes: that share each step of CLIP and of S2, as far as there are cores.
+        processes: that share each step of CLIP and of S2, and threads of S1, as far as there are cores.
         keys: stage of training -> keys in place of the recipe's, as on a command line.
     """
 
@@ -120,9 +120,12 @@ class Chain:
 
     def clip(self, recipe: str = "tiny/clip.yaml") -> Stage:
         """The vision tower, on all cores: it is the longest stage. It claims a single one, so that it need not wait for
-        the decoder, with which it shares the other for a while."""
+        the decoder, with which it shares the other for a while. Where no core is idle, no further process loads data.
+        """
         processes, shared = self._shared(recipe)
         keys = ["--volume_store", self._path("volumes"), *shared]
+        if processes > 1:
+            keys += ["--dataloader_num_workers", "0", "--dataloader_persistent_workers", "False"]
         return self.train("clip", "clip", recipe, ["prepare"], keys, 330, processes=processes)
 
     def start(self, name: str, *options: str) -> Stage:
@@ -151,9 +154,11 @@ class Chain:
         )
 
     def sft(self, name: str, start: str, keys: Sequence[str] = (), recipe: str = "tiny/sft.yaml") -> Stage:
-        """S1 from a model folder."""
+        """S1 from a model folder. Nothing can be done beside it, so it has all cores, as threads: two processes would
+        spend on each other what they gain."""
         begin = ["--model", self._path(start), "--feature_store", self._path("features")]
-        return self.train(name, "sft", recipe, [start, "encode"], [*begin, *keys], 150)
+        threads = min(self.size.processes, self.cores)
+        return self.train(name, "sft", recipe, [start, "encode"], [*begin, *keys], 120, cores=threads, threads=threads)
 
     def grpo(self, name: str, start: str, keys: Sequence[str] = (), recipe: str = "tiny/grpo.yaml") -> Stage:
         """S2 from an S1, on all cores."""

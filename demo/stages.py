@@ -29,8 +29,6 @@ _BAR = re.compile(r"[^|]*\d{1,3}%\|[^|]*\|[^\]]*\]")
 """A whole bar of tqdm's; what a program says next may follow on the same line."""
 
 _ENVIRONMENT = {
-    # Small products: more threads would only wait for each other.
-    "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     # Nothing is downloaded, and a machine without a network need not find that out by waiting.
     "HF_HUB_OFFLINE": "1",
@@ -52,7 +50,8 @@ class Stage:
         needs: names of stages that must have ended before.
         seconds: how long it takes on one core or, where `cores` is more, on so many; measured, to tell the time left.
         cores: how many it keeps busy.
-        processes: that share the work, each on one core; torchrun starts them.
+        processes: that share the work; torchrun starts them.
+        threads: of each process. Products are small: where others are busy, more would only wait for each other.
         bars: of progress that it shows, one after the other.
         makes: a path of which the verb itself says whether it is complete: it is there whole or not at all. Such a
             stage is not run a second time when only its note is missing.
@@ -65,6 +64,7 @@ class Stage:
     seconds: float = 1.0
     cores: int = 1
     processes: int = 1
+    threads: int = 1
     bars: int = 1
     makes: Path | None = None
 
@@ -181,7 +181,7 @@ def _start(stage: Stage, folder: Path, program: Sequence[str]) -> _Running:
             stdout=file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **_ENVIRONMENT, "OMP_NUM_THREADS": str(stage.threads)},
         )
     return _Running(stage, process, log, progress)
 

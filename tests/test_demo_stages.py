@@ -45,6 +45,13 @@ def test_stages_run_in_order_and_leave_notes_with_their_commands(tmp_path):
     assert "$ med3d-r1 say" in (tmp_path / "logs" / "a.log").read_text()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_products_have_the_threads_of_the_stage(tmp_path, threads):
+    said = "import os; print(os.environ['OMP_NUM_THREADS'], 'threads')"
+    run_stages([stage("a", tmp_path, threads=threads)], tmp_path, 2, (sys.executable, "-c", said))
+    assert f"\n{threads} threads\n" in (tmp_path / "logs" / "a.log").read_text()
+
+
 def test_what_ended_well_is_not_run_again(tmp_path):
     stages = [stage("a", tmp_path), stage("b", tmp_path, ("a",))]
     first = run(stages, tmp_path)
