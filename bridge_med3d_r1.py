@@ -131,7 +131,8 @@ class Med3DR1Bridge(nn.Module):
                 f"(N, {vision.num_tokens}, {vision.hidden_size})"
             )
         if self.config.feature_standardization:
-            features = (features - self.feature_mean) @ self.feature_whitening
+            # Where weights train in float32, the buffers of a model in bfloat16 stay as they are.
+            features = (features - self.feature_mean) @ self.feature_whitening.to(features.dtype)
             features = torch.minimum(torch.maximum(features, -self.feature_limit), self.feature_limit)
         grid = features.transpose(1, 2).unflatten(2, vision.grid)
         tokens = self.projection_norm(self.projection(conv3d_of_blocks(grid, self.pool)))

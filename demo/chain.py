@@ -48,7 +48,7 @@ FULL = Size(patients=2000, items=800, processes=2)
 """What the table of docs/embedded-world.md is measured with."""
 
 MICRO = Size(
-    patients=40,
+    patients=120,
     items=8,
     keys={
         "language": "--copying_accuracy=-1 --reading_accuracy=-1 --required_accuracy 0 --lesson_steps 2 --lessons 40 "
