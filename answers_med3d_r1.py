@@ -1,4 +1,4 @@
-"""The one parser of Med3D-R1's answers, shared by the processor, the rewards and the evaluation. Text only, no torch.
+"""The one parser of Med3D-R1's answers and reports, for the processor, the rewards and the evaluation. No torch.
 
 The layout is the paper's (arXiv 2602.01200),
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -175,4 +175,39 @@ def _mention(option: str) -> re.Pattern[str] | None:
     return re.compile(r"(?<!\w)" + r"\s+".join([*before, last]) + r"(?!\w)", re.IGNORECASE)
 
 
-__all__ = ["LETTERS", "ParsedAnswer", "find_letter", "has_layout", "parse_answer"]
+@dataclass(frozen=True)
+class Report:
+    """A radiology report.
+
+    Attributes:
+        findings, impression: the two parts; "" where the output has none.
+        valid: the output had the layout that was asked for.
+        text: the model's output as it is.
+    """
+
+    findings: str
+    impression: str
+    valid: bool
+    text: str
+
+    def to_dict(self) -> dict[str, str | bool]:
+        return asdict(self)
+
+
+_REPORT = re.compile(r"\s*<finding>(.+)</finding>\s*<impression>(.+)</impression>\s*", re.DOTALL)
+_REPORT_TAG = re.compile(r"</?(?:finding|impression)>")
+
+
+def parse_report(text: str) -> Report:
+    """Read the paper's layout, `<finding>...</finding>\\n<impression>...</impression>`, also where it is broken.
+
+    >>> parse_report("<finding>The lungs are clear.").findings
+    'The lungs are clear.'
+    """
+    parts = [re.search(rf"<{name}>(.*?)(?:</?(?:finding|impression)>|\Z)", text, re.DOTALL)
+             for name in ("finding", "impression")]  # fmt: skip
+    valid = len(_REPORT_TAG.findall(text)) == 4 and _REPORT.fullmatch(text) is not None
+    return Report(*(part[1].strip() if part else "" for part in parts), valid=valid, text=text)
+
+
+__all__ = ["LETTERS", "ParsedAnswer", "Report", "find_letter", "has_layout", "parse_answer", "parse_report"]

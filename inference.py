@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from queue import SimpleQueue
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from transformers.generation.streamers import BaseStreamer
 
-from .answers_med3d_r1 import LETTERS, ParsedAnswer
+from .answers_med3d_r1 import LETTERS, ParsedAnswer, Report, parse_report
 from .modeling_med3d_r1 import Med3DR1ForConditionalGeneration
 from .prepared_med3d_r1 import PreparedVolume
 from .processing_med3d_r1 import Med3DR1Processor
@@ -132,25 +131,6 @@ class Diagnosis:
         plain = asdict(replace(self, evidence=None))
         del plain["evidence"]
         return plain
-
-
-@dataclass(frozen=True)
-class Report:
-    """A radiology report.
-
-    Attributes:
-        findings, impression: the two parts; "" where the output has none.
-        valid: the output had the layout that was asked for.
-        text: the model's output as it is.
-    """
-
-    findings: str
-    impression: str
-    valid: bool
-    text: str
-
-    def to_dict(self) -> dict[str, str | bool]:
-        return asdict(self)
 
 
 @torch.inference_mode()
@@ -284,22 +264,6 @@ def stream_report(
     """`write_report` to look on: yields the text so far, and at last the Report; see `stream_diagnosis`."""
     prompt = _tokenize(processor, model, report_messages())
     yield parse_report((yield from _stream(model, processor, prompt, scan, **generation_options)))
-
-
-_REPORT = re.compile(r"\s*<finding>(.+)</finding>\s*<impression>(.+)</impression>\s*", re.DOTALL)
-_REPORT_TAG = re.compile(r"</?(?:finding|impression)>")
-
-
-def parse_report(text: str) -> Report:
-    """Read the paper's layout, `<finding>...</finding>\\n<impression>...</impression>`, also where it is broken.
-
-    >>> parse_report("<finding>The lungs are clear.").findings
-    'The lungs are clear.'
-    """
-    parts = [re.search(rf"<{name}>(.*?)(?:</?(?:finding|impression)>|\Z)", text, re.DOTALL)
-             for name in ("finding", "impression")]  # fmt: skip
-    valid = len(_REPORT_TAG.findall(text)) == 4 and _REPORT.fullmatch(text) is not None
-    return Report(*(part[1].strip() if part else "" for part in parts), valid=valid, text=text)
 
 
 def _tokenize(processor: Med3DR1Processor, model: Med3DR1ForConditionalGeneration, messages: Messages) -> torch.Tensor:

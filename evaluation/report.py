@@ -19,10 +19,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..answers_med3d_r1 import parse_report
 from ..data.report_findings import label_row
 from ..data.rows import Images, Row, own_paths
 from ..data.scans import Scan
-from ..inference import parse_report
 from ..metrics.reports import score_exams
 from ..metrics.statistics import Estimate, TTest, holm, paired_bootstrap, paired_t_test
 from ..prompts_med3d_r1 import report_messages

@@ -51,6 +51,13 @@ def test_help_loads_none_of_the_large_libraries():
     assert not {"numpy", "torch", "transformers", "huggingface_hub"} & set(printed[-1].split())
 
 
+def test_what_is_made_of_results_needs_no_torch():
+    """Comparisons, tables and the demo's page read files and count."""
+    modules = ("evaluation.comparisons", "evaluation.paper_tables", "evaluation.reasoning", "demo.page", "demo.study")
+    loaded = python(f"import {', '.join(f'med3d_r1.{one}' for one in modules)}, sys; print(*sys.modules)").split()
+    assert not {"torch", "transformers"} & {*loaded}
+
+
 @pytest.mark.parametrize("name", PROMISED)
 def test_promised_names_resolve_and_are_listed(name):
     assert getattr(med3d_r1, name).__name__ == name
