@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from transformers import AutoTokenizer
@@ -284,6 +285,18 @@ def no_such_model(name: str | Path, revision: str | None) -> FileNotFoundError:
     return FileNotFoundError(f"{name}: no such folder, and no repository{at} on the Hub within reach")
 
 
+def hub_commit(name: str, revision: str | None = None) -> str | None:
+    """The commit of a Hub repository from which a model was loaded; None if none was.
+
+    transformers does not keep the commit, but the Hub's cache does: files lie in a folder of its name.
+
+    Args:
+        revision: the commit, tag or branch that was asked for; default: the main branch.
+    """
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(config).parent.name if isinstance(config, str) else None
+
+
 def require_device(device: str) -> None:
     """
     Raises:
@@ -323,6 +336,6 @@ def choose_dtype(device: str) -> tuple[torch.dtype, str]:
     return torch.bfloat16, "this device multiplies in bfloat16"
 
 
-__all__ = ["IMAGE_PROCESSORS", "LANGUAGE_MODELS", "choose_dtype", "default_device", "fast_dtype", "initialize",
-           "load_checkpoint", "load_model", "load_processor", "no_such_model", "replace_weights", "require_device",
-           "require_new", "require_no_folder", "save_checkpoint", "save_weights"]  # fmt: skip
+__all__ = ["IMAGE_PROCESSORS", "LANGUAGE_MODELS", "choose_dtype", "default_device", "fast_dtype", "hub_commit",
+           "initialize", "load_checkpoint", "load_model", "load_processor", "no_such_model", "replace_weights",
+           "require_device", "require_new", "require_no_folder", "save_checkpoint", "save_weights"]  # fmt: skip

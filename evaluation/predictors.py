@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ..answers_med3d_r1 import parse_answer
+from ..checkpoints import hub_commit
 from ..inference import MAX_NEW_TOKENS, answer_opening, letter_scores
 from ..modeling_med3d_r1 import Med3DR1ForConditionalGeneration
 from ..processing_med3d_r1 import Med3DR1Processor
@@ -267,20 +268,13 @@ def text_lengths(model: Any, written: torch.Tensor) -> list[int]:
 
 def hub_revision(model: Any, revision: str | None = None) -> dict[str, str]:
     """Repository and commit of a model that came from the Hub; nothing of one that came from a folder, of which the
-    hash of its weights tells all.
-
-    transformers does not keep the commit, but the Hub's cache does: files lie in a folder of its name.
-
-    Args:
-        revision: the commit, tag or branch that was asked for; default: the main branch.
+    hash of its weights tells all. `revision` as of `hub_commit`.
     """
-    from huggingface_hub import try_to_load_from_cache
-
     name = model.name_or_path
     if not name or Path(name).exists():
         return {}
-    config = try_to_load_from_cache(name, "config.json", revision=revision)
-    return {"repository": name, "revision": Path(config).parent.name} if isinstance(config, str) else {}
+    commit = hub_commit(name, revision)
+    return {"repository": name, "revision": commit} if commit else {}
 
 
 def weights_hash(model: torch.nn.Module) -> str:

@@ -159,19 +159,9 @@ result.append([None, "transformers_modules" in sys.modules])
     assert not dynamic
 
 
-def test_a_measured_model_that_came_from_the_hub_names_its_commit(released, tmp_path):
-    hub, sha, _ = released
-    code = """
-from med3d_r1.checkpoints import load_checkpoint
-from med3d_r1.evaluation.predictors import ModelPredictor
-result = ModelPredictor(*load_checkpoint(sys.argv[1], "cpu")).describe()
-"""
-    described = hub.client(tmp_path, code, REPO)
-    assert (described["repository"], described["revision"]) == (REPO, sha)
-
-
-def test_a_revision_is_loaded_named_and_missed(released, scan, tmp_path):
-    """Of a model that has changed since its tag was set: its processor sees another field now."""
+def test_what_comes_from_the_hub_is_known_by_its_commit(released, scan, tmp_path):
+    """A model that has changed since its tag was set (its processor takes another mean off): with the tag and without
+    it, measured and trained further; and a revision that is not there."""
     hub, _, _ = released
     repository = hub.create("someone/moved")
     files = hub.repository(REPO).head.files
@@ -186,18 +176,20 @@ import contextlib, io
 from med3d_r1 import cli
 from med3d_r1.checkpoints import load_checkpoint
 from med3d_r1.evaluation.predictors import ModelPredictor
+from med3d_r1.training.stages import start_of
 repo, file, *spacing = sys.argv[1:]
 result = []
 for revision in ("v1", None):
     model, processor = load_checkpoint(repo, "cpu", revision=revision)
     described = ModelPredictor(model, processor, revision=revision).describe()
-    result.append([described["revision"], processor.image_processor.mean])
+    result.append([described["repository"], described["revision"], processor.image_processor.mean])
 with contextlib.redirect_stderr(io.StringIO()) as said:
     status = cli.main(["inspect", file, "--spacing", *spacing, "--model", repo, "--revision", "v9"])
-result += [status, said.getvalue()]
+result += [status, said.getvalue(), start_of(repo)]
 """
     arguments = ("someone/moved", scan["file"], *scan["spacing"])
-    first, second, status, said = hub.client(tmp_path, code, *arguments)
-    assert (first, second) == ([tagged, 0.5], [head, 0.25])
+    first, second, status, said, start = hub.client(tmp_path, code, *arguments)
+    assert (first, second) == (["someone/moved", tagged, 0.5], ["someone/moved", head, 0.25])
     missing = "someone/moved: no such folder, and no repository with the revision v9 on the Hub within reach"
     assert (status, said) == (cli.WRONG_INPUT, f"med3d-r1: error: {missing}\n")
+    assert start == {"model": "someone/moved", "commit": head}  # as the record of a training run names it

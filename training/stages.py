@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..checkpoints import IMAGE_PROCESSORS, load_model, load_processor
+from ..checkpoints import IMAGE_PROCESSORS, hub_commit, load_model, load_processor
 from ..configuration_med3d_r1 import Med3DR1Config
 from ..encoded_med3d_r1 import ENCODED_SUFFIX, load_encoded
 from ..image_processing_med3d_r1 import Med3DR1ImageProcessor
@@ -246,9 +246,7 @@ def start_of(model: str) -> dict[str, Any]:
     """What a run starts from: a hash of a folder's settings and weights, or the commit of a Hub repository."""
     folder = Path(model)
     if not folder.is_dir():
-        from transformers import AutoConfig
-
-        return {"model": model, "commit": AutoConfig.from_pretrained(model)._commit_hash}
+        return {"model": model, "commit": hub_commit(model)}
     return {"model": model, "sha256": _sha256([*folder.glob("*.safetensors"), folder / "config.json"])}
 
 
