@@ -75,8 +75,7 @@ class Med3DR1Bridge(nn.Module):
         Raises:
             ValueError: the configuration has no standardisation, or there is no variance at all.
         """
-        if not self.config.feature_standardization:
-            raise ValueError("this bridge does not standardise: set feature_standardization=True in the configuration")
+        self._require_standardization()
         std = covariance.diagonal().to(torch.float64).sqrt()
         if not bool(std.mean() > 0):
             raise ValueError("the features never change: there is nothing to standardise")
@@ -103,6 +102,7 @@ class Med3DR1Bridge(nn.Module):
         Raises:
             ValueError: there are fewer than two, or the configuration has no standardisation.
         """
+        self._require_standardization()  # before any tokens are read
         volumes, count, mean, moments = 0, 0, 0.0, 0.0
         for tokens in features:
             tokens = tokens.to("cpu", torch.float64)
@@ -115,6 +115,10 @@ class Med3DR1Bridge(nn.Module):
             raise ValueError(f"statistics need the features of two volumes or more, not of {volumes}")
         self.set_feature_statistics(mean, moments / count, limit)
         return volumes
+
+    def _require_standardization(self):
+        if not self.config.feature_standardization:
+            raise ValueError("this bridge does not standardise: set feature_standardization=True in the configuration")
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """

@@ -128,8 +128,10 @@ def test_statistics_are_taken_one_volume_at_a_time(volumes):
 def test_statistics_need_volumes(features):
     with pytest.raises(ValueError, match="two volumes or more, not of 1"):
         make_bridge(feature_standardization=True).standardize_features(features[:1])
+    unread = iter(features)
     with pytest.raises(ValueError, match="feature_standardization=True"):
-        make_bridge(feature_standardization=False).standardize_features(features)
+        make_bridge(feature_standardization=False).standardize_features(unread)
+    assert len(list(unread)) == len(features)
 
 
 def test_standardisation_refusals():
